@@ -1,0 +1,1 @@
+//! Holds the criterion benches of the server's hot paths; see `benches/`.

@@ -1,0 +1,1 @@
+//! Conformance: cases as data, run live against every target and compared with the reference beside it.

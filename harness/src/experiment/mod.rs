@@ -1,0 +1,1 @@
+//! Measurements: each experiment plans, runs and returns distributions.

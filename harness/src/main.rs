@@ -1,0 +1,2 @@
+//! `tandem`: the harness on the command line.
+fn main() {}

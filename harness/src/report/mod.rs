@@ -1,0 +1,1 @@
+//! From `results.json` to something a person reads.

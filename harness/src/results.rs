@@ -1,0 +1,329 @@
+//! The record of one run: `results.json`, schema `tandem-results/1`.
+//!
+//! Everything a report shows is read from here and from nowhere else, so a report can be rendered again, compared
+//! with a baseline or read by another program. Times are milliseconds, sizes bytes, rates per second, unless a field
+//! says otherwise.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Value of [`Results::schema`] that this version writes and reads.
+pub const SCHEMA: &str = "tandem-results/1";
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Results {
+    /// Always `tandem-results/1`.
+    pub schema: String,
+    /// What ran, where and how to repeat it.
+    pub run: Run,
+    /// The clusters that were measured, in the order they were named.
+    pub targets: Vec<Target>,
+    /// Byte-for-byte API cases; absent when the run had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conformance: Option<Conformance>,
+    /// One row per target, experiment and variant.
+    #[serde(default)]
+    pub measurements: Vec<Measurement>,
+    /// Fault scenarios; empty until a run injects faults.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// Target over target, within this run.
+    #[serde(default)]
+    pub ratios: Vec<Ratio>,
+    /// What was asked for and not done, with the reason.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// What ran, where and how to repeat it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Unique name of the run, also its default folder.
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Wall time of the whole run, seconds.
+    pub duration_s: f64,
+    /// `quick`, `standard` or `full`; the single-experiment commands write their own name.
+    pub profile: String,
+    /// Seed of every random choice of the run.
+    pub seed: u64,
+    /// The command line that repeats the run.
+    pub command: String,
+    /// Version of the harness.
+    pub version: String,
+    /// Commit of the tree it was built from, `unknown` outside a checkout, with `-dirty` when it had changes.
+    pub git_commit: String,
+    /// The machine.
+    pub host: Host,
+    /// How busy the machine was besides the run, and whether the load generator kept up.
+    pub load: MachineLoad,
+}
+
+/// The machine of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Host {
+    /// Model name from `/proc/cpuinfo`.
+    pub cpu: String,
+    /// Logical processors.
+    pub cores: usize,
+    /// Physical memory, bytes.
+    pub memory_bytes: u64,
+    /// Kernel release.
+    pub kernel: String,
+}
+
+/// How busy the machine was.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct MachineLoad {
+    /// One-minute load average when the run began.
+    pub load_average_before: f64,
+    /// One-minute load average when it ended.
+    pub load_average_after: f64,
+    /// Share of all processor time used by the whole machine during the run, 0 to 1.
+    pub cpu_busy_share: f64,
+    /// Share of processor time stolen by the hypervisor, 0 to 1.
+    pub cpu_steal_share: f64,
+    /// Worst 99th percentile over all open-loop experiments of how late a request was sent, ms.
+    pub generator_lag_p99_ms: Option<f64>,
+    /// False when a generator fell so far behind its schedule that the figures say more about it than about the target.
+    pub generator_kept_up: bool,
+}
+
+/// One cluster that was measured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Target {
+    /// The target as written on the command line, e.g. `3xnacos@1.4.1`.
+    pub target: String,
+    /// Its members.
+    pub nodes: Vec<TargetNode>,
+    /// Start of the first process to the cluster being usable, ms; one per start.
+    pub ready_ms: Vec<f64>,
+    /// Resident memory of each node when idle and empty, bytes; empty where it cannot be read.
+    pub rss_bytes: Vec<u64>,
+    /// Processor seconds each node used from its start until it was ready.
+    pub cpu_seconds: Vec<f64>,
+}
+
+/// One member of a target.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TargetNode {
+    /// `tandem`, `nacos`, `docker` or `url`.
+    pub kind: String,
+    /// Version it runs, as far as known.
+    pub version: String,
+    /// How it was launched, in words: `process`, `JDK 17 + Maven artifacts`, `container`, `already running`.
+    pub launch: String,
+    /// `host:port`.
+    pub address: String,
+    /// What exactly ran: coordinates and hash, image and digest, path of the binary.
+    pub artifact: String,
+}
+
+/// The verdict on one case or property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It held.
+    Pass,
+    /// It did not hold.
+    Fail,
+    /// It was not tried; the reason says why.
+    Skip,
+    /// It could not be judged: set-up failed, no answer came, or the harness itself failed.
+    Error,
+}
+
+/// All conformance cases of a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Conformance {
+    /// What the targets were compared with: a live target, or `recordings/1.4.1` when the real server was not there.
+    pub reference: String,
+    /// One entry per case and target.
+    pub cases: Vec<CaseResult>,
+    /// Counts by target, then area.
+    pub summary: BTreeMap<String, BTreeMap<String, Counts>>,
+}
+
+/// Counts of outcomes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Cases that matched.
+    pub pass: u32,
+    /// Cases that differed.
+    pub fail: u32,
+    /// Cases that were not tried.
+    pub skip: u32,
+    /// Cases that could not be judged.
+    pub error: u32,
+}
+
+impl Counts {
+    /// Adds one outcome.
+    pub fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Pass => self.pass += 1,
+            Outcome::Fail => self.fail += 1,
+            Outcome::Skip => self.skip += 1,
+            Outcome::Error => self.error += 1,
+        }
+    }
+}
+
+/// One case at one target.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CaseResult {
+    /// Stable id, e.g. `A001`; in a cluster `A001@cluster`.
+    pub id: String,
+    /// `instance`, `beat`, `service`, `operator`, …
+    pub area: String,
+    /// Method and path template, e.g. `POST /nacos/v1/ns/instance`.
+    pub endpoint: String,
+    /// The target as written on the command line.
+    pub target: String,
+    /// The verdict.
+    pub outcome: Outcome,
+    /// Tags of the case: `ephemeral`, `quirk`, `persistent`, `mutates-global`, `kept-difference`, …
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Why it failed, was skipped or could not be judged; empty on a pass.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The request line and what was sent with it.
+    pub request: String,
+    /// What the reference answered; absent on a pass to keep the file small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Answer>,
+    /// What the target answered; absent on a pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Answer>,
+}
+
+/// One HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// Status code as sent; may be illegal HTTP (40301), which real Nacos does.
+    pub status: u32,
+    /// Content-Type header, absent when there was none.
+    pub content_type: Option<String>,
+    /// Selected response headers, lower-case names.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Body as text, cut to 4096 characters.
+    pub body: String,
+}
+
+/// One distribution that was measured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Measurement {
+    /// The target as written on the command line.
+    pub target: String,
+    /// One of the experiment names in `ARCHITECTURE.md`.
+    pub experiment: String,
+    /// What distinguishes this row from others of the experiment, e.g. `{"direction":"nacos→tandem"}`.
+    #[serde(default)]
+    pub variant: BTreeMap<String, String>,
+    /// Unit of every number of the row: `ms`, `bytes`, `1/s`.
+    pub unit: String,
+    /// How many values the distribution holds.
+    pub samples: u64,
+    /// Operations that failed or timed out and are not among the samples.
+    pub errors: u64,
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// 99.9th percentile.
+    pub p999: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// The median of each round, in round order: what the bootstrap resamples.
+    #[serde(default)]
+    pub rounds: Vec<RoundStats>,
+    /// The whole distribution as an HdrHistogram V2 (deflate), base64, in thousandths of `unit`.
+    pub histogram: String,
+    /// Anything the reader must know, e.g. that the generator fell behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One round's share of a measurement.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RoundStats {
+    /// Values in this round.
+    pub samples: u64,
+    /// Median of the round.
+    pub p50: f64,
+    /// 99th percentile of the round.
+    pub p99: f64,
+    /// Mean of the round.
+    pub mean: f64,
+}
+
+/// One fault scenario at one target. (Filled by the fault engine.)
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Fault {
+    /// The target as written on the command line.
+    pub target: String,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// The verdict.
+    pub outcome: Outcome,
+    /// Heal to agreement, ms.
+    pub recovery_ms: Option<f64>,
+    /// Acknowledged writes that were lost.
+    pub lost_acked: u64,
+    /// Deregistered instances that came back.
+    pub resurrected: u64,
+    /// What was violated, in words.
+    pub violations: Vec<String>,
+    /// What happened when.
+    pub timeline: Vec<TimelineEvent>,
+}
+
+/// One event of a fault scenario.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TimelineEvent {
+    /// Since the start of the scenario, ms.
+    pub at_ms: f64,
+    /// What happened.
+    pub event: String,
+}
+
+/// Target over target, within one run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Ratio {
+    /// The experiment compared.
+    pub experiment: String,
+    /// The variant compared.
+    #[serde(default)]
+    pub variant: BTreeMap<String, String>,
+    /// `p50`, `p99`, `mean`.
+    pub stat: String,
+    /// Target above the line.
+    pub numerator: String,
+    /// Target below the line.
+    pub denominator: String,
+    /// The ratio.
+    pub value: f64,
+    /// Lower end of the 95 % bootstrap interval.
+    pub low: f64,
+    /// Upper end of the 95 % bootstrap interval.
+    pub high: f64,
+}
+
+/// Something asked for and not done.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Skipped {
+    /// What: an experiment, a target, an area.
+    pub what: String,
+    /// Why, and what would make it run.
+    pub reason: String,
+}

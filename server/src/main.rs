@@ -1,0 +1,2 @@
+//! `tandem-server`: flags, properties and environment become a running node.
+fn main() {}
