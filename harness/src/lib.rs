@@ -3,16 +3,22 @@
 //! server.
 //!
 //! # Layout
+//! - [`cli`]: every subcommand and flag
 //! - [`target`]: what can be measured, and how it is started and given back
+//! - [`guard`]: the process that gives everything back when this one is killed
+//! - [`doctor`]: what this machine has
 //! - [`client`]: a Nacos 1.x client written from the wire up
 //! - [`conformance`]: cases as data, run live against every target
 //! - [`experiment`]: sync latency, bursts, load, start-up, memory
 //! - [`results`]: the record of a run
 //! - [`report`]: `results.json` → Markdown, HTML, JUnit; ratios; comparison with a baseline
 
+pub mod cli;
 pub mod client;
 pub mod conformance;
+pub mod doctor;
 pub mod experiment;
+pub mod guard;
 pub mod report;
 pub mod results;
 pub mod target;
