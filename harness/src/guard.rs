@@ -10,6 +10,7 @@ mod watch;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -51,6 +52,7 @@ impl Guard {
             None => find_program()?,
         };
         let mut child = Command::new(&program)
+            .arg0("tandem")
             .arg(SUBCOMMAND)
             .current_dir("/")
             .stdin(Stdio::piped())

@@ -57,7 +57,12 @@ pub(crate) async fn engine_version() -> anyhow::Result<String> {
 
 impl Container {
     /// Creates and starts the container of one node.
-    pub(crate) async fn start(image: &str, seat: &Seat, options: &LaunchOptions, guard: &Guard) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        image: &str,
+        seat: &Seat,
+        options: &LaunchOptions,
+        guard: &Guard,
+    ) -> anyhow::Result<Self> {
         let engine = engine().await?;
         guard.containers();
         let request = request(image, seat, options, guard.run());

@@ -107,17 +107,17 @@ async fn find_launcher(kind: &Kind, options: &LaunchOptions, guard: &Arc<Guard>)
             docker::sweep(&docker::engine().await?).await;
             Ok(Launcher::Docker { image: image.clone(), kind: NodeKind::Docker, version: "unknown".to_owned() })
         }
-        Kind::Rnacos(_) => bail!("launching {kind} is not supported yet; start it yourself and use url:http://host:port"),
-        Kind::Url(_) => bail!("a running server cannot become a member of a cluster that is started here; use {kind} alone"),
+        Kind::Rnacos(_) => {
+            bail!("launching {kind} is not supported yet; start it yourself and use url:http://host:port")
+        }
+        Kind::Url(_) => {
+            bail!("a running server cannot become a member of a cluster that is started here; use {kind} alone")
+        }
     }
 }
 
 /// Real Nacos in the order of the design: the distribution given, the official image, the Maven artifacts.
-async fn find_nacos(
-    version: Option<String>,
-    options: &LaunchOptions,
-    guard: &Arc<Guard>,
-) -> anyhow::Result<Launcher> {
+async fn find_nacos(version: Option<String>, options: &LaunchOptions, guard: &Arc<Guard>) -> anyhow::Result<Launcher> {
     if options.nacos_home.is_none() && options.reference != ReferenceChoice::Maven {
         let tag = version.clone().unwrap_or_else(|| ARTIFACTS[0].version.to_owned());
         match find_official_image(&tag).await {

@@ -204,7 +204,8 @@ impl Cluster {
 
     /// Real Nacos of the JRaft generation has no leader for a while after all nodes are up.
     fn needs_persistent_probe(&self) -> bool {
-        let has_raft = |node: &Node| node.kind == NodeKind::Nacos && !matches!(node.version.as_str(), "1.1.4" | "1.3.0");
+        let has_raft =
+            |node: &Node| node.kind == NodeKind::Nacos && !matches!(node.version.as_str(), "1.1.4" | "1.3.0");
         self.nodes.iter().all(has_raft)
     }
 

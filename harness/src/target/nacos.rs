@@ -183,8 +183,9 @@ fn main_class(version: &str) -> &'static str {
 /// Version of an unpacked distribution, read from the names of the jars inside its fat jar.
 pub(crate) fn distribution_version(home: &Path) -> anyhow::Result<String> {
     let jar = home.join(DISTRIBUTION_JAR);
-    let bytes = std::fs::read(&jar)
-        .with_context(|| format!("{} is no unpacked Nacos distribution: it has no {DISTRIBUTION_JAR}", home.display()))?;
+    let bytes = std::fs::read(&jar).with_context(|| {
+        format!("{} is no unpacked Nacos distribution: it has no {DISTRIBUTION_JAR}", home.display())
+    })?;
     version_in_names(&bytes)
         .with_context(|| format!("{} does not look like a Nacos server of the 1.x line", jar.display()))
 }

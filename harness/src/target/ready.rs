@@ -44,7 +44,9 @@ impl Prober {
         self.metrics_up(node).await?;
         match (node.kind, node.version.as_str()) {
             (NodeKind::Url, _) => Ok(()),
-            (NodeKind::Nacos, "1.1.4") => self.naming_up(node, members, "?healthy=true", "alive", &Value::Bool(true)).await,
+            (NodeKind::Nacos, "1.1.4") => {
+                self.naming_up(node, members, "?healthy=true", "alive", &Value::Bool(true)).await
+            }
             (NodeKind::Nacos, "1.3.0") => self.naming_up(node, members, "", "state", &Value::from("UP")).await,
             (NodeKind::Nacos, _) => {
                 self.readiness(node).await?;
@@ -113,8 +115,7 @@ impl Prober {
     /// tried a few times, since a real server shows its own write a moment late.
     pub(crate) async fn persistent_write(&self, node: &Node) -> Result<(), String> {
         let base = node.base_url();
-        let instance =
-            format!("{base}/v1/ns/instance?serviceName={PROBE_SERVICE}&ip=127.0.0.1&port=1&ephemeral=false");
+        let instance = format!("{base}/v1/ns/instance?serviceName={PROBE_SERVICE}&ip=127.0.0.1&port=1&ephemeral=false");
         let post = self.client.post(&instance).timeout(PROBE_TIMEOUT).send().await;
         match post.map(|answer| answer.status().as_u16()) {
             Ok(200) => {}
@@ -169,9 +170,7 @@ mod tests {
     #[test]
     fn a_member_that_is_down_or_absent_is_named() {
         let members = BTreeSet::from(["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()]);
-        let list = |state: &str| {
-            json!([{"ip": "127.0.0.1", "port": 1, "state": "UP"}, {"ip": "127.0.0.1", "port": 2, "state": state}])
-        };
+        let list = |state: &str| json!([{"ip": "127.0.0.1", "port": 1, "state": "UP"}, {"ip": "127.0.0.1", "port": 2, "state": state}]);
         let is_up = |entry: &Value| entry["state"] == "UP";
         assert_eq!(all_listed(&members, &list("UP"), is_up), Ok(()));
         assert!(all_listed(&members, &list("DOWN"), is_up).unwrap_err().contains("127.0.0.1:2"));

@@ -54,7 +54,9 @@ pub enum SpecError {
     #[error("target {0:?} has an empty group; write for example `3xtandem` or `2xnacos+tandem`")]
     EmptyGroup(String),
     /// Not one of the kinds of the grammar.
-    #[error("{0:?} is no kind of target; the kinds are tandem, nacos[@VERSION], docker:IMAGE, rnacos[@VERSION], url:URL")]
+    #[error(
+        "{0:?} is no kind of target; the kinds are tandem, nacos[@VERSION], docker:IMAGE, rnacos[@VERSION], url:URL"
+    )]
     UnknownKind(String),
     /// A count of nought, or too large.
     #[error("{0:?} asks for {1} nodes; a group has 1 to {GROUP_NODES_MAX}")]
