@@ -5,8 +5,10 @@
 //! - [`service`]: one service, its clusters and both instance lists
 //! - [`registry`]: all services; every change goes through it
 //! - [`changes`]: who wants to know, told at once, without a queue that can grow
+//! - [`push`]: consumers told by UDP
 
 pub mod changes;
 pub mod instance;
+pub mod push;
 pub mod registry;
 pub mod service;
