@@ -214,9 +214,9 @@ mod tests {
         assert!(!pace.admit(&service, start + Duration::from_millis(5)));
         assert_eq!(pace.next_due(), Some(start + SPACING));
         assert!(pace.due(start + Duration::from_millis(19)).is_empty());
-        assert_eq!(pace.due(start + SPACING), [service.clone()]);
+        assert_eq!(pace.due(start + SPACING), std::slice::from_ref(&service));
         assert!(!pace.admit(&service, start + SPACING + Duration::from_millis(1)), "the packet just sent counts");
-        assert_eq!(pace.due(start + SPACING * 2), [service.clone()]);
+        assert_eq!(pace.due(start + SPACING * 2), std::slice::from_ref(&service));
         assert!(pace.admit(&service, start + SPACING * 5));
     }
 }
