@@ -1,9 +1,15 @@
 //! The one place that knows every part of a node and wires them together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::cluster::members::Members;
 use crate::naming::registry::Registry;
 use crate::settings::Settings;
+use crate::tasks::Tasks;
+
+/// How long background work may take to end when the node stops.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A running node: handles of its parts. Parts do not know the node; controllers do.
 #[derive(Debug)]
@@ -12,11 +18,29 @@ pub struct Node {
     pub settings: Settings,
     /// Services and instances.
     pub registry: Arc<Registry>,
+    /// The cluster.
+    pub members: Arc<Members>,
+    /// Background work.
+    pub tasks: Tasks,
 }
 
 impl Node {
     /// A node with these settings; nothing runs yet.
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Node { settings, registry: Arc::new(Registry::new()) })
+        let members = Arc::new(Members::new(&settings));
+        Arc::new(Node { registry: Arc::new(Registry::new()), members, tasks: Tasks::default(), settings })
+    }
+
+    /// Starts the background work; the listener must be bound already, since peers answer at once.
+    ///
+    /// # Errors
+    /// One sentence, when the node cannot take part in its cluster.
+    pub async fn start(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Stops the background work; call it when nothing is served any more.
+    pub async fn stop(&self) {
+        self.tasks.stop(STOP_MAX).await;
     }
 }

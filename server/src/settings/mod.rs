@@ -153,7 +153,7 @@ impl Default for DistroSettings {
 pub struct LogSettings {
     /// JSON lines rather than text.
     pub json: bool,
-    /// Levels, as `tracing_subscriber::EnvFilter` reads them.
+    /// Levels: one for all, or per module, as `tracing_subscriber` reads its targets.
     pub level: String,
 }
 
