@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::members::Members;
+use crate::distro::Distro;
+use crate::distro::peer_client::PeerClient;
 use crate::naming::registry::Registry;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -20,6 +22,8 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// The cluster.
     pub members: Arc<Members>,
+    /// Replication of ephemeral instances.
+    pub distro: Arc<Distro>,
     /// Background work.
     pub tasks: Tasks,
 }
@@ -28,7 +32,16 @@ impl Node {
     /// A node with these settings; nothing runs yet.
     pub fn new(settings: Settings) -> Arc<Self> {
         let members = Arc::new(Members::new(&settings));
-        Arc::new(Node { registry: Arc::new(Registry::new()), members, tasks: Tasks::default(), settings })
+        let registry = Arc::new(Registry::new());
+        let client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
+        let distro = Distro::new(
+            Arc::clone(&registry),
+            Arc::clone(&members),
+            Arc::new(client),
+            settings.distro.clone(),
+            Box::new(|| true),
+        );
+        Arc::new(Node { registry, members, distro, tasks: Tasks::default(), settings })
     }
 
     /// Starts the background work; the listener must be bound already, since peers answer at once.
@@ -36,6 +49,7 @@ impl Node {
     /// # Errors
     /// One sentence, when the node cannot take part in its cluster.
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.distro.start(&self.tasks).await;
         Ok(())
     }
 

@@ -9,11 +9,13 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
+//! - [`distro`]: what peers call
 //! - `naming_*`, `console`: the controllers
 
 pub mod accept;
 pub mod console;
 pub mod cors;
+pub mod distro;
 pub mod error_page;
 pub mod firewall;
 pub mod form;
