@@ -13,8 +13,13 @@ use super::datum::{read_map, service_of};
 use super::merge::Trust;
 use super::{Distro, now_ms};
 
-/// How long the start of a node may wait for its peers; refused connections take no time.
-const FIRST_ATTEMPT_MAX: Duration = Duration::from_secs(3);
+/// How long the start of a node may wait for a peer to begin its answer. Refused connections take no time, and a
+/// serving peer answers at once; but nodes that start together listen before they serve, and wait for each other.
+const FIRST_HEAD_MAX: Duration = Duration::from_millis(500);
+/// How long it may wait for answers that have begun.
+const FIRST_ATTEMPT_MAX: Duration = Duration::from_secs(5);
+/// How long a later attempt waits for a peer to begin its answer.
+const HEAD_MAX: Duration = Duration::from_secs(5);
 /// First pause between further attempts; it doubles up to the configured one.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Attempts after which the checksums of the peers are left to bring what is missing.
@@ -22,7 +27,7 @@ const ATTEMPTS_MAX: u32 = 20;
 
 /// Tries once; true when a peer answered, or there is none.
 pub(super) async fn first_attempt(distro: &Arc<Distro>) -> bool {
-    tokio::time::timeout(FIRST_ATTEMPT_MAX, attempt(distro)).await.unwrap_or(false)
+    tokio::time::timeout(FIRST_ATTEMPT_MAX, attempt(distro, FIRST_HEAD_MAX)).await.unwrap_or(false)
 }
 
 /// Tries until a peer answered, ever more slowly, not for ever.
@@ -30,7 +35,7 @@ pub(super) async fn until_loaded(distro: Arc<Distro>) {
     let mut pause = RETRY_MIN;
     for _ in 0..ATTEMPTS_MAX {
         tokio::time::sleep(pause).await;
-        if attempt(&distro).await {
+        if attempt(&distro, HEAD_MAX).await {
             return;
         }
         pause = (pause * 2).min(distro.settings.load_data_retry_delay);
@@ -39,14 +44,14 @@ pub(super) async fn until_loaded(distro: Arc<Distro>) {
 }
 
 /// Asks all peers at once and takes the first answer that holds something.
-async fn attempt(distro: &Arc<Distro>) -> bool {
+async fn attempt(distro: &Arc<Distro>, head_max: Duration) -> bool {
     let peers = distro.members.peers();
     if peers.is_empty() {
         return true;
     }
     let mut answers: FuturesUnordered<_> = peers
         .iter()
-        .map(|peer| async move { (peer.address.as_str(), distro.client.datums(&peer.address).await) })
+        .map(|peer| async move { (peer.address.as_str(), distro.client.datums(&peer.address, head_max).await) })
         .collect();
     let mut answered = false;
     while let Some((peer, answer)) = answers.next().await {

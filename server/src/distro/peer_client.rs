@@ -19,7 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The receiver answers a checksum only when its pull is done.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for a pull, a snapshot or a status answer.
+/// Time for a whole snapshot.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a pull or a status answer.
 const PULL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below the 20 s after which Tomcat may close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(15);
@@ -103,12 +105,15 @@ impl PeerClient {
         finish(json(request).body(body)).await
     }
 
-    /// Pulls everything, `GET /distro/datums` (§6.4).
+    /// Pulls everything, `GET /distro/datums` (§6.4); the answer must begin within `head_max`.
     ///
     /// # Errors
     /// When the peer did not answer it.
-    pub async fn datums(&self, peer: &str) -> Result<Bytes, PeerError> {
-        finish(self.request(Method::GET, peer, "/v1/ns/distro/datums").timeout(PULL_TIMEOUT)).await
+    pub async fn datums(&self, peer: &str, head_max: Duration) -> Result<Bytes, PeerError> {
+        let path = "/v1/ns/distro/datums?encoding=UTF-8&nofix=1";
+        let request = self.request(Method::GET, peer, path).timeout(SNAPSHOT_TIMEOUT);
+        let answer = tokio::time::timeout(head_max, request.send()).await.map_err(|_| PeerError::Timeout)?;
+        body_of(answer.map_err(of_reqwest)?).await
     }
 
     /// Reports service checksums, `POST /service/status` (compat/spec/membership.md §6.1).
@@ -208,7 +213,10 @@ pub fn encode(text: &str) -> String {
 }
 
 async fn finish(request: RequestBuilder) -> Result<Bytes, PeerError> {
-    let answer = request.send().await.map_err(of_reqwest)?;
+    body_of(request.send().await.map_err(of_reqwest)?).await
+}
+
+async fn body_of(answer: reqwest::Response) -> Result<Bytes, PeerError> {
     let status = answer.status();
     let body = read(answer).await?;
     // 304 counts as success for official senders.
