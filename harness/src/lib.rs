@@ -11,12 +11,14 @@
 //! - [`conformance`]: cases as data, run live against every target
 //! - [`experiment`]: sync latency, bursts, load, start-up, memory
 //! - [`results`]: the record of a run
+//! - [`expect`]: what a run must show, as data, for use as a gate
 //! - [`report`]: `results.json` → Markdown, HTML, JUnit; ratios; comparison with a baseline
 
 pub mod cli;
 pub mod client;
 pub mod conformance;
 pub mod doctor;
+pub mod expect;
 pub mod experiment;
 pub mod guard;
 pub mod report;

@@ -1,1 +1,15 @@
-//! placeholder
+//! A node that speaks Nacos 1.4's own protocols and joins official clusters as an ordinary member.
+//!
+//! # Layout
+//! - [`naming`]: services, instances, beats, push; knows no peer and no HTTP
+//! - [`cluster`]: members, their states, who is responsible for what
+//! - [`http`]: the client API and what peers call, one file per official controller
+//! - [`settings`], [`node`]: what the operator said, and the wiring
+//! - [`java`]: the corners of the Java runtime that show on the wire
+
+pub mod cluster;
+pub mod http;
+pub mod java;
+pub mod naming;
+pub mod node;
+pub mod settings;

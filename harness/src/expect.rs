@@ -1,0 +1,223 @@
+//! What a run must show, as data: thresholds on measurements, ratios and conformance, for use as a gate.
+//!
+//! An expectation that cannot be judged (the figure is not in the run) is **unknown** and never counts as held: a gate
+//! that passes because nothing was measured is no gate.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::results::{Outcome, Results};
+
+/// A file of expectations.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectations {
+    /// All of them.
+    pub expect: Vec<Expectation>,
+}
+
+/// One expectation.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The sentence a reader sees.
+    pub what: String,
+    /// Where the figure stands in the results.
+    #[serde(flatten)]
+    pub figure: Figure,
+    /// Largest value that holds.
+    pub at_most: Option<f64>,
+    /// Smallest value that holds.
+    pub at_least: Option<f64>,
+}
+
+/// Where a figure stands in the results.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Figure {
+    /// A statistic of one measurement.
+    Measurement {
+        /// Target as written on the command line.
+        target: String,
+        /// Experiment name.
+        experiment: String,
+        /// Part of the variant that must match; others are ignored.
+        #[serde(default)]
+        variant: BTreeMap<String, String>,
+        /// `p50`, `p90`, `p99`, `p999`, `max`, `mean` or `samples`.
+        stat: String,
+    },
+    /// One target over another, in this run.
+    Ratio {
+        /// Experiment name.
+        experiment: String,
+        /// Part of the variant that must match.
+        #[serde(default)]
+        variant: BTreeMap<String, String>,
+        /// Statistic compared.
+        stat: String,
+        /// Target above the line.
+        numerator: String,
+        /// Target below the line.
+        denominator: String,
+    },
+    /// Share of cases that passed, of those that could be judged or should have been (0 to 1).
+    Conformance {
+        /// Target as written in the conformance cases.
+        target: String,
+        /// Areas; all when empty.
+        #[serde(default)]
+        areas: Vec<String>,
+        /// Only cases with this tag; all when absent.
+        tag: Option<String>,
+    },
+}
+
+/// The verdict on one expectation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Its sentence.
+    pub what: String,
+    /// The figure, if the run holds it.
+    pub value: Option<f64>,
+    /// What was asked, in words.
+    pub bound: String,
+    /// Held; `None` is unknown.
+    pub held: Option<bool>,
+}
+
+impl Expectations {
+    /// Reads a TOML file.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read expectations {}", path.display()))?;
+        let all: Expectations =
+            toml::from_str(&text).with_context(|| format!("{} is not a file of expectations", path.display()))?;
+        for one in &all.expect {
+            if one.at_most.is_none() && one.at_least.is_none() {
+                bail!("{}: \"{}\" has neither at_most nor at_least", path.display(), one.what);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Judges a run.
+    pub fn judge(&self, results: &Results) -> Vec<Judged> {
+        self.expect.iter().map(|one| one.judge(results)).collect()
+    }
+}
+
+impl Expectation {
+    fn judge(&self, results: &Results) -> Judged {
+        let value = self.figure.value(results).filter(|value| value.is_finite());
+        let held = value.map(|value| {
+            self.at_most.is_none_or(|most| value <= most) && self.at_least.is_none_or(|least| value >= least)
+        });
+        let bound = [
+            self.at_most.map(|most| format!("at most {most}")),
+            self.at_least.map(|least| format!("at least {least}")),
+        ];
+        let bound = bound.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        Judged { what: self.what.clone(), value, bound, held }
+    }
+}
+
+impl Figure {
+    fn value(&self, results: &Results) -> Option<f64> {
+        match self {
+            Figure::Measurement { target, experiment, variant, stat } => {
+                let row = results.measurements.iter().find(|row| {
+                    row.target == *target && row.experiment == *experiment && contains(&row.variant, variant)
+                })?;
+                if row.samples == 0 && stat != "samples" {
+                    return None;
+                }
+                Some(match stat.as_str() {
+                    "p50" => row.p50,
+                    "p90" => row.p90,
+                    "p99" => row.p99,
+                    "p999" => row.p999,
+                    "max" => row.max,
+                    "mean" => row.mean,
+                    "samples" => row.samples as f64,
+                    _ => return None,
+                })
+            }
+            Figure::Ratio { experiment, variant, stat, numerator, denominator } => results
+                .ratios
+                .iter()
+                .find(|ratio| {
+                    ratio.experiment == *experiment
+                        && ratio.stat == *stat
+                        && ratio.numerator == *numerator
+                        && ratio.denominator == *denominator
+                        && contains(&ratio.variant, variant)
+                })
+                .map(|ratio| ratio.value),
+            Figure::Conformance { target, areas, tag } => {
+                let cases = results.conformance.iter().flat_map(|all| &all.cases).filter(|case| {
+                    case.target == *target
+                        && (areas.is_empty() || areas.contains(&case.area))
+                        && tag.as_ref().is_none_or(|tag| case.tags.contains(tag))
+                        && case.outcome != Outcome::Skip
+                });
+                let (passed, all) = cases.fold((0u32, 0u32), |(passed, all), case| {
+                    (passed + u32::from(case.outcome == Outcome::Pass), all + 1)
+                });
+                (all > 0).then(|| f64::from(passed) / f64::from(all))
+            }
+        }
+    }
+}
+
+fn contains(row: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| row.get(key) == Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Expectations {
+        toml::from_str(text).expect("valid expectations")
+    }
+
+    fn run() -> Results {
+        serde_json::from_value(serde_json::json!({
+            "schema": crate::results::SCHEMA,
+            "run": {"id": "r", "started_at": "", "duration_s": 1.0, "profile": "quick", "seed": 1, "command": "",
+                "version": "", "git_commit": "", "host": {"cpu": "", "cores": 2, "memory_bytes": 1, "kernel": ""},
+                "load": {"load_average_before": 0.0, "load_average_after": 0.0, "cpu_busy_share": 0.0,
+                    "cpu_steal_share": 0.0, "generator_lag_p99_ms": null, "generator_kept_up": true}},
+            "targets": [],
+            "ratios": [{"experiment": "sync-latency", "stat": "p50", "numerator": "a", "denominator": "b",
+                "value": 0.005, "low": 0.004, "high": 0.006}],
+        }))
+        .expect("a minimal run")
+    }
+
+    #[test]
+    fn a_ratio_within_its_bound_holds_and_one_beyond_does_not() {
+        let text = |most| {
+            format!(
+                "[[expect]]\nwhat = \"sync\"\nat_most = {most}\nratio = {{ experiment = \"sync-latency\", \
+                 stat = \"p50\", numerator = \"a\", denominator = \"b\" }}"
+            )
+        };
+        assert_eq!(parse(&text(0.01)).judge(&run())[0].held, Some(true));
+        assert_eq!(parse(&text(0.001)).judge(&run())[0].held, Some(false));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_unknown() {
+        let all = parse(
+            "[[expect]]\nwhat = \"areas\"\nat_least = 0.9\nconformance = { target = \"tandem\" }\n\
+             [[expect]]\nwhat = \"sync\"\nat_most = 1.0\n\
+             measurement = { target = \"a\", experiment = \"sync-latency\", stat = \"p99\" }",
+        );
+        assert!(all.judge(&run()).iter().all(|judged| judged.held.is_none()));
+    }
+}

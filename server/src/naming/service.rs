@@ -1,0 +1,178 @@
+//! One service: its clusters, its two instance lists and its own settings.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::instance::{Instance, InstanceKey, Metadata};
+
+/// Identity of a service on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceId {
+    /// Namespace id, `public` by default.
+    pub namespace: Arc<str>,
+    /// Grouped name, `group@@service`.
+    pub name: Arc<str>,
+}
+
+impl ServiceId {
+    /// Identity from its two parts; `name` must already be grouped.
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        ServiceId { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// Instances of one kind (ephemeral or persistent), in list order.
+pub type Instances = IndexMap<InstanceKey, Instance>;
+
+/// One service. Its lock is held for a few assignments at a time and never over an await.
+#[derive(Debug)]
+pub struct Service {
+    id: ServiceId,
+    state: RwLock<ServiceState>,
+}
+
+impl Service {
+    pub(super) fn new(id: ServiceId, state: ServiceState) -> Self {
+        Service { id, state: RwLock::new(state) }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> &ServiceId {
+        &self.id
+    }
+
+    /// What it holds now. Keep the guard short.
+    pub fn read(&self) -> RwLockReadGuard<'_, ServiceState> {
+        self.state.read()
+    }
+
+    /// For the registry only: a change that is not announced is a change nobody replicates.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, ServiceState> {
+        self.state.write()
+    }
+}
+
+/// What a service holds.
+#[derive(Debug, Clone)]
+pub struct ServiceState {
+    /// Group as recorded at creation; shown in details.
+    pub group_name: String,
+    /// Share of healthy instances at or below which all are shown as healthy.
+    pub protect_threshold: f32,
+    /// Service metadata.
+    pub metadata: Metadata,
+    /// Selector as it was given.
+    pub selector: Selector,
+    /// False only through a replicated record: listing then fails.
+    pub enabled: bool,
+    /// Clusters in order of creation; Nacos shows them in Java hash order.
+    pub clusters: IndexMap<String, Cluster>,
+    /// Instances kept by beats.
+    pub ephemeral: Instances,
+    /// Instances kept by consensus.
+    pub persistent: Instances,
+    /// True once an ephemeral list was written, even an empty one: only then does a Distro datum exist.
+    pub has_datum: bool,
+    /// Was created through the service API (or consensus) rather than by a registration.
+    pub declared: bool,
+    /// Last change, ms since the epoch.
+    pub last_modified: i64,
+}
+
+impl ServiceState {
+    /// An empty service with the defaults Nacos gives it.
+    pub fn new(group_name: impl Into<String>) -> Self {
+        ServiceState {
+            group_name: group_name.into(),
+            protect_threshold: 0.0,
+            metadata: Metadata::new(),
+            selector: Selector::None,
+            enabled: true,
+            clusters: IndexMap::new(),
+            ephemeral: Instances::new(),
+            persistent: Instances::new(),
+            has_datum: false,
+            declared: false,
+            last_modified: 0,
+        }
+    }
+
+    /// Instances of one kind.
+    pub fn instances(&self, ephemeral: bool) -> &Instances {
+        if ephemeral { &self.ephemeral } else { &self.persistent }
+    }
+
+    /// Instances of one kind, to be changed.
+    pub fn instances_mut(&mut self, ephemeral: bool) -> &mut Instances {
+        if ephemeral { &mut self.ephemeral } else { &mut self.persistent }
+    }
+
+    /// Every instance: persistent ones first, as Nacos lists them.
+    pub fn all(&self) -> impl Iterator<Item = &Instance> {
+        self.persistent.values().chain(self.ephemeral.values())
+    }
+
+    /// Creates the cluster with default settings unless it is there.
+    pub fn ensure_cluster(&mut self, name: &str) {
+        if !self.clusters.contains_key(name) {
+            self.clusters.insert(name.to_owned(), Cluster::default());
+        }
+    }
+}
+
+/// A cluster's own settings; its instances live in the service's lists.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// How persistent instances are checked.
+    pub health_checker: HealthChecker,
+    /// Port checked when `use_instance_port` is false.
+    pub check_port: i32,
+    /// Default port of the cluster's instances.
+    pub default_port: i32,
+    /// Check each instance at its own port.
+    pub use_instance_port: bool,
+    /// Cluster metadata.
+    pub metadata: Metadata,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster {
+            health_checker: HealthChecker::Tcp,
+            check_port: 80,
+            default_port: 80,
+            use_instance_port: true,
+            metadata: Metadata::new(),
+        }
+    }
+}
+
+/// How persistent instances of a cluster are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the official JSON keys")]
+pub enum HealthChecker {
+    /// Connect.
+    Tcp,
+    /// GET, 200 means alive.
+    Http { path: String, headers: String, expected_response_code: i32 },
+    /// Run a query.
+    Mysql { user: Option<String>, pwd: Option<String>, cmd: Option<String> },
+    /// Only manual updates.
+    None,
+}
+
+/// Which instances a consumer is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// All.
+    None,
+    /// Those whose CMDB labels equal the consumer's; without a CMDB all.
+    Label {
+        /// The expression as given.
+        expression: String,
+        /// The labels it names, in order.
+        labels: Vec<String>,
+    },
+}
