@@ -1,6 +1,8 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
+mod conform;
 mod launch_args;
+mod record;
 mod up;
 
 use std::process::ExitCode;
@@ -26,6 +28,10 @@ struct Cli {
 enum Command {
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
+    /// Compare every recorded API call with real Nacos, to the byte.
+    Conform(conform::Conform),
+    /// Record what a real server answers to every case.
+    Record(record::RecordArgs),
     /// Say which launchers and privileges this machine has.
     Doctor(doctor::DoctorArgs),
     /// Give everything back when the harness is killed.
@@ -52,6 +58,8 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(args).await,
+        Command::Conform(args) => conform::run(args).await,
+        Command::Record(args) => record::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Guard => Ok(ExitCode::SUCCESS),
     }
