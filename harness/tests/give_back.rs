@@ -15,7 +15,8 @@ use tempfile::TempDir;
 /// Generous, for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const NEVER_READY: &str = "#!/bin/sh\nsleep 600 &\necho \"$! $$\" >> \"${0%/*}/pids\"\nwait\n";
+const NEVER_READY: &str =
+    "#!/bin/sh\n[ $1 = --version ] && exit\nsleep 600 &\necho \"$! $$\" >> \"${0%/*}/pids\"\nwait\n";
 const ENDS_AT_ONCE: &str = "#!/bin/sh\necho 'the port is taken'\nexit 3\n";
 
 /// A harness that launches two scripts.
