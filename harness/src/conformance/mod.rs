@@ -13,6 +13,8 @@
 pub mod answer;
 pub mod case;
 pub mod compare;
+#[cfg(test)]
+mod data_tests;
 pub mod difference;
 pub mod normal;
 pub mod place;

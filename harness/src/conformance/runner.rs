@@ -208,7 +208,7 @@ impl<'a> Sequence<'a> {
             }
             let rules = Rules::of(case, topology);
             let expected = match &mut feed {
-                Some(feed) => feed.recv().await.map(|(given, at)| (given, at)),
+                Some(feed) => feed.recv().await,
                 None => recorded(recordings, case, topology),
             };
             let holds = |observed: &Answer| match &expected {
