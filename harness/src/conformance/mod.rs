@@ -22,3 +22,5 @@ pub mod play;
 pub mod record;
 pub mod recording;
 pub mod runner;
+#[cfg(test)]
+mod runner_tests;
