@@ -1,6 +1,11 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
+mod compare;
 mod launch_args;
+mod load;
+mod measure;
+mod parts;
+mod sync;
 mod up;
 
 use std::process::ExitCode;
@@ -24,6 +29,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure every target with every experiment, alternating, and write a report.
+    Compare(compare::CompareArgs),
+    /// Measure how long a single change takes until every node shows it.
+    Sync(sync::SyncArgs),
+    /// Measure latency at a fixed rate, then the rate that a target reaches.
+    Load(load::LoadArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Say which launchers and privileges this machine has.
@@ -51,6 +62,9 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Compare(args) => compare::run(args).await,
+        Command::Sync(args) => sync::run(args).await,
+        Command::Load(args) => load::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Guard => Ok(ExitCode::SUCCESS),

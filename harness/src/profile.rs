@@ -159,4 +159,35 @@ impl Profile {
             mixed: everything,
         }
     }
+
+    /// Single changes alone, `samples` of each kind per target over all rounds.
+    pub fn sync_only(samples: usize, rounds: usize, deregister: bool, push: bool) -> Self {
+        let per_round = samples.div_ceil(rounds.max(1));
+        // Generous: the slowest real answer is an error after ten seconds.
+        let part = || timed(per_round, seconds(12) * per_round as u32);
+        let plan = TargetPlan {
+            sync: part(),
+            deregister: part().filter(|_| deregister),
+            push: part().filter(|_| push),
+            ..TargetPlan::default()
+        };
+        Self::single("sync", rounds, plan)
+    }
+
+    /// Load alone.
+    pub fn load_only(load: LoadPlan, rounds: usize, register: bool, beat: bool, query: bool) -> Self {
+        let part = timed(load, load.open_loop + load.saturation + seconds(60));
+        let plan = TargetPlan {
+            register: part.filter(|_| register),
+            beat: part.filter(|_| beat),
+            query: part.filter(|_| query),
+            ..TargetPlan::default()
+        };
+        Self::single("load", rounds, plan)
+    }
+
+    fn single(name: &str, rounds: usize, plan: TargetPlan) -> Self {
+        let budget = Duration::from_secs(24 * 3600);
+        Self { name: name.into(), rounds, budget, conformance: None, uniform: plan.clone(), mixed: plan }
+    }
 }

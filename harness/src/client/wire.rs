@@ -212,8 +212,7 @@ impl<S: AsyncReadExt + Unpin> Reader<'_, S> {
             if line.is_empty() {
                 return Ok((status, reason, headers));
             }
-            let (name, value) =
-                line.split_once(':').ok_or_else(|| self.protocol(format!("header line `{line}`")))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| self.protocol(format!("header line `{line}`")))?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
     }
@@ -223,8 +222,7 @@ impl<S: AsyncReadExt + Unpin> Reader<'_, S> {
         loop {
             let line = self.line(1024).await?;
             let digits = line.split(';').next().unwrap_or_default().trim().to_owned();
-            let size = usize::from_str_radix(&digits, 16)
-                .map_err(|_| self.protocol(format!("chunk size `{line}`")))?;
+            let size = usize::from_str_radix(&digits, 16).map_err(|_| self.protocol(format!("chunk size `{line}`")))?;
             self.check(body.len().saturating_add(size), limits)?;
             if size == 0 {
                 while !self.line(limits.head).await?.is_empty() {}
@@ -321,11 +319,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     /// Answers one connection with fixed bytes, closes it, and returns what was received.
-    async fn served(
-        request: Request,
-        answer: &'static [u8],
-        limits: Limits,
-    ) -> (Result<Response, WireError>, Vec<u8>) {
+    async fn served(request: Request, answer: &'static [u8], limits: Limits) -> (Result<Response, WireError>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address").to_string();
         let server = tokio::spawn(async move {
@@ -378,8 +372,7 @@ mod tests {
         assert_eq!(answer.body, b"abcde");
         assert_eq!(answer.header_values("Vary").collect::<Vec<_>>(), ["a", "b"]);
         let head = Request { method: "HEAD".to_owned(), ..get("/") };
-        let (answer, _) =
-            served(head, b"HTTP/1.1 501 \r\nTransfer-Encoding: chunked\r\n\r\n", Limits::default()).await;
+        let (answer, _) = served(head, b"HTTP/1.1 501 \r\nTransfer-Encoding: chunked\r\n\r\n", Limits::default()).await;
         assert_eq!(answer.expect("answer").framing, Framing::Chunked);
     }
 

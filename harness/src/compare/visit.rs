@@ -7,6 +7,7 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use super::allowance::RoundTime;
+use super::record::NOT_PLANNED;
 use crate::client::Instance;
 use crate::experiment::fixture::Fixture;
 use crate::experiment::{
@@ -103,7 +104,7 @@ fn start<T>(
     visit: &mut Visit,
 ) -> Option<Timed<T>> {
     let Some(part) = part else {
-        visit.skip(name, "not in this profile for such a target");
+        visit.skip(name, NOT_PLANNED);
         return None;
     };
     if session.stop.is_cancelled() {

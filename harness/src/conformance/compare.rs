@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn another_listening_port_excuses_the_checksum_only() {
         let (p, q) = (place("127.0.0.1:1", 9499), place("127.0.0.1:1", 40000));
-        let (a, b) = (answer(200, "{\"port\":9499,\"checksum\":\"a\"}"), answer(200, "{\"port\":40000,\"checksum\":\"b\"}"));
+        let (a, b) =
+            (answer(200, "{\"port\":9499,\"checksum\":\"a\"}"), answer(200, "{\"port\":40000,\"checksum\":\"b\"}"));
         assert_eq!(differences(At { answer: &a, place: &p }, At { answer: &b, place: &q }, &rules("")), None);
         let c = answer(200, "{\"port\":40001,\"checksum\":\"b\"}");
         assert!(differences(At { answer: &a, place: &p }, At { answer: &c, place: &q }, &rules("")).is_some());

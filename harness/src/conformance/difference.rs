@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn rows_name_cases_and_reasons() {
-        let kept = Differences::parse("# x\n| cases | what | why |\n|---|---|---|\n| `P24`, P25@cluster | a | kills |\n");
+        let kept =
+            Differences::parse("# x\n| cases | what | why |\n|---|---|---|\n| `P24`, P25@cluster | a | kills |\n");
         assert_eq!(kept.reason("P24"), Some("kills"));
         assert_eq!(kept.reason("P25@cluster"), Some("kills"));
         assert_eq!(kept.reason("P25"), None);

@@ -130,7 +130,10 @@ mod tests {
             udp_port: 3,
             context_path: "/nacos".to_owned(),
         };
-        assert_eq!(place.fill("{self} {open_port}{closed_port} {\"a\":\"{udp_port}\"}"), "127.0.0.1:8848 12 {\"a\":\"3\"}");
+        assert_eq!(
+            place.fill("{self} {open_port}{closed_port} {\"a\":\"{udp_port}\"}"),
+            "127.0.0.1:8848 12 {\"a\":\"3\"}"
+        );
         assert_eq!(place.fill("<{repeat:xy:3}>{repeat:q}"), "<xyxyxy>{repeat:q}");
     }
 }

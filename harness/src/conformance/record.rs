@@ -46,10 +46,7 @@ pub async fn record(target: &Cluster, cases: &CaseSet, version: &str, out: &Path
         if case.may_repeat() {
             sleep_until(settled).await;
         }
-        let answer = player
-            .ask(case, |_| true)
-            .await
-            .map_err(|error| anyhow::anyhow!("case {}: {error}", case.id))?;
+        let answer = player.ask(case, |_| true).await.map_err(|error| anyhow::anyhow!("case {}: {error}", case.id))?;
         if !case.may_repeat() {
             settled = Instant::now() + settle;
         }
@@ -130,7 +127,8 @@ fn save(lines: &[Line], mut with: RecordedWith, topology: Topology, out: &Path) 
 /// Replaces a file in one step.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(|| format!("cannot write in {}", dir.display()))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).with_context(|| format!("cannot write in {}", dir.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     file.persist(path).with_context(|| format!("cannot replace {}", path.display()))?;
     Ok(())

@@ -125,9 +125,7 @@ impl Line {
         }
         match answer.framing {
             Framing::Chunked => self.response_headers.insert("transfer-encoding".to_owned(), "chunked".to_owned()),
-            Framing::Length => {
-                self.response_headers.insert("content-length".to_owned(), answer.body.len().to_string())
-            }
+            Framing::Length => self.response_headers.insert("content-length".to_owned(), answer.body.len().to_string()),
             Framing::None => None,
         };
     }

@@ -307,13 +307,7 @@ impl Verdict<'_> {
 }
 
 /// The same verdict for every case of a target that cannot be asked.
-fn refused(
-    cases: &CaseSet,
-    subject: &Cluster,
-    options: &Options,
-    outcome: Outcome,
-    reason: &str,
-) -> Vec<CaseResult> {
+fn refused(cases: &CaseSet, subject: &Cluster, options: &Options, outcome: Outcome, reason: &str) -> Vec<CaseResult> {
     let topology = topology(subject).unwrap_or(Topology::Cluster3);
     let asked = cases.select(&options.version, topology);
     let verdict = |case| Verdict { case, topology, target: &subject.target, options }.result(outcome, reason);
