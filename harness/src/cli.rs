@@ -1,10 +1,12 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
 mod compare;
+mod conform;
 mod launch_args;
 mod load;
 mod measure;
 mod parts;
+mod record;
 mod sync;
 mod up;
 
@@ -37,6 +39,10 @@ enum Command {
     Load(load::LoadArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
+    /// Compare every recorded API call with real Nacos, to the byte.
+    Conform(conform::Conform),
+    /// Record what a real server answers to every case.
+    Record(record::RecordArgs),
     /// Say which launchers and privileges this machine has.
     Doctor(doctor::DoctorArgs),
     /// Give everything back when the harness is killed.
@@ -66,6 +72,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Up(args) => up::run(args).await,
+        Command::Conform(args) => conform::run(args).await,
+        Command::Record(args) => record::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Guard => Ok(ExitCode::SUCCESS),
     }

@@ -27,7 +27,7 @@ use crate::experiment::{Session, bulk, census, is_mixed, memory, startup};
 use crate::profile::{Profile, TargetPlan};
 use crate::results::{Conformance, Results, Skipped};
 use crate::target::{Cluster, Progress};
-use allowance::RoundTime;
+use allowance::{Limits, RoundTime};
 use record::Record;
 
 /// What to run.
@@ -240,6 +240,7 @@ impl<P: Parts> Runner<'_, P> {
             round,
             tag: format!("t{}-{tag}", self.record.stamp()),
             resident: running.resident,
+            outlives_the_run: outlives_the_run(&running.cluster),
             seed: self.plan.seed,
             deadline,
             stop: self.stop,
@@ -249,7 +250,8 @@ impl<P: Parts> Runner<'_, P> {
 
     fn round_time(&self, round: usize) -> RoundTime {
         let profile = &self.plan.profile;
-        let limits = self.clusters.iter().map(|it| visit::limits(target_plan(profile, &it.cluster))).sum();
+        let limits = self.clusters.iter().map(|it| visit::limits(target_plan(profile, &it.cluster)));
+        let limits = limits.fold(Limits::default(), |sum, it| sum + it);
         RoundTime::begin(Instant::now(), self.began + profile.budget, profile.rounds - round, limits)
     }
 
@@ -260,6 +262,9 @@ impl<P: Parts> Runner<'_, P> {
         let plan = target_plan(&self.plan.profile, &running.cluster).clone();
         let session = self.session(running, round, &format!("r{round}"), Instant::now());
         let seen = visit::run(session, running.fixture.as_ref(), &plan, time).await;
+        if let Some(running) = self.clusters.get_mut(position) {
+            running.resident = seen.left_behind.and_then(|left| running.resident.map(|it| it + left));
+        }
         for row in seen.observations {
             self.record.rows.add(&target, round, row);
         }

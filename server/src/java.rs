@@ -70,6 +70,154 @@ fn exponent_form(text: String) -> String {
     }
 }
 
+/// `String.trim`: drops everything up to U+0020 at both ends.
+pub fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ')
+}
+
+/// `Character.isWhitespace`: no-break spaces are not.
+pub fn is_whitespace(c: char) -> bool {
+    matches!(c, '\u{1c}'..='\u{1f}')
+        || (c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{2007}' | '\u{202f}' | '\u{85}'))
+}
+
+/// `StringUtils.isBlank`.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(is_whitespace)
+}
+
+/// `BooleanUtils.toBoolean`: everything else, `1` included, is false.
+pub fn lang_bool(text: &str) -> bool {
+    ["true", "yes", "on", "y", "t"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
+}
+
+/// `Boolean.parseBoolean`.
+pub fn parse_bool(text: &str) -> bool {
+    text.eq_ignore_ascii_case("true")
+}
+
+/// A digit of any script, as `Character.digit` in radix 10 knows them: the decimal blocks start at multiples this
+/// list names.
+fn digit(c: char) -> Option<u32> {
+    const ZEROS: [u32; 20] = [
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20,
+        0x1040, 0x17e0, 0x1810, 0xff10,
+    ];
+    let code = c as u32;
+    ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code)).map(|zero| code - zero)
+}
+
+fn parse_whole(text: &str, min: i64, max: i64) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, text.get(1..)?),
+        b'+' => (false, text.get(1..)?),
+        _ => (false, text),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value = 0i64;
+    for c in digits.chars() {
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit(c)?))?;
+    }
+    let value = if negative { value } else { value.checked_neg()? };
+    (min..=max).contains(&value).then_some(value)
+}
+
+/// `Integer.parseInt`; the error is Java's message.
+pub fn parse_int(text: &str) -> Result<i32, String> {
+    parse_whole(text, i64::from(i32::MIN), i64::from(i32::MAX))
+        .and_then(|value| i32::try_from(value).ok())
+        .ok_or_else(|| format!("For input string: \"{text}\""))
+}
+
+/// `Long.parseLong`; the error is Java's message.
+pub fn parse_long(text: &str) -> Result<i64, String> {
+    parse_whole(text, i64::MIN, i64::MAX).ok_or_else(|| format!("For input string: \"{text}\""))
+}
+
+/// `Integer.decode`: also hexadecimal and octal.
+pub fn decode_int(text: &str) -> Option<i32> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).or(digits.strip_prefix('#'));
+    let value = match hexadecimal {
+        Some(hex) => i64::from_str_radix(hex, 16).ok().filter(|_| !hex.starts_with(['+', '-']))?,
+        None if digits.len() > 1 && digits.starts_with('0') => {
+            i64::from_str_radix(digits, 8).ok().filter(|value| *value >= 0)?
+        }
+        None => parse_whole(digits, 0, i64::from(i32::MAX) + 1).filter(|_| !digits.starts_with(['+', '-']))?,
+    };
+    i32::try_from(if negative { -value } else { value }).ok()
+}
+
+/// `Double.parseDouble`: blanks around, `1d`, `0x1p3`, `NaN`, `Infinity`; the error is Java's message.
+pub fn parse_double(text: &str) -> Result<f64, String> {
+    let trimmed = trim(text);
+    if trimmed.is_empty() {
+        return Err("empty String".to_owned());
+    }
+    let error = || format!("For input string: \"{text}\"");
+    let (sign, body) = match trimmed.as_bytes().first() {
+        Some(b'-') => (-1.0, trimmed.get(1..).unwrap_or_default()),
+        Some(b'+') => (1.0, trimmed.get(1..).unwrap_or_default()),
+        _ => (1.0, trimmed),
+    };
+    match body {
+        "NaN" => return Ok(f64::NAN),
+        "Infinity" => return Ok(sign * f64::INFINITY),
+        _ => {}
+    }
+    let body = body.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(body);
+    if let Some(hex) = text_of_hex_float(body) {
+        return hex.map(|value| sign * value).ok_or_else(error);
+    }
+    let plain =
+        !body.is_empty() && body.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    if !plain || body.starts_with(['+', '-']) {
+        return Err(error());
+    }
+    body.parse::<f64>().map(|value| sign * value).map_err(|_| error())
+}
+
+/// `Float.parseFloat`.
+pub fn parse_float(text: &str) -> Result<f32, String> {
+    parse_double(text).map(|value| value as f32)
+}
+
+/// `None` when it is no hexadecimal float, `Some(None)` when it is a malformed one.
+fn text_of_hex_float(body: &str) -> Option<Option<f64>> {
+    let rest = body.strip_prefix("0x").or_else(|| body.strip_prefix("0X"))?;
+    Some((|| {
+        let (digits, exponent) = rest.split_once(['p', 'P'])?;
+        let exponent: i32 = exponent.parse().ok()?;
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let mut value = 0f64;
+        for c in whole.chars().chain(fraction.chars()) {
+            value = value * 16.0 + f64::from(c.to_digit(16)?);
+        }
+        let shift = exponent.checked_sub(4 * i32::try_from(fraction.len()).ok()?)?;
+        Some(value * 2f64.powi(shift))
+    })())
+}
+
+/// `String.split` on a literal: trailing empty parts are dropped; a text without the separator is itself one part.
+pub fn split<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
+    if text.is_empty() {
+        return vec![text];
+    }
+    let mut parts: Vec<&str> = text.split(separator).collect();
+    while parts.last().is_some_and(|part| part.is_empty()) {
+        parts.pop();
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +257,33 @@ mod tests {
         }
         assert_eq!(float_text(0.1), "0.1");
         assert_eq!(float_text(0.7), "0.7");
+    }
+
+    #[test]
+    fn numbers_parse_like_java() {
+        assert_eq!(parse_int("+80"), Ok(80));
+        assert_eq!(parse_int("٨٠"), Ok(80));
+        assert_eq!(parse_int("-2147483648"), Ok(i32::MIN));
+        assert_eq!(parse_int("2147483648"), Err("For input string: \"2147483648\"".to_owned()));
+        assert!(parse_int("").is_err() && parse_int("-").is_err() && parse_int("8 0").is_err());
+        assert_eq!(parse_long("9223372036854775807"), Ok(i64::MAX));
+        for (text, value) in [("1e3", 1000.0), ("1d", 1.0), ("0x1p3", 8.0), (" .5 ", 0.5), ("5.", 5.0), ("-1", -1.0)] {
+            assert_eq!(parse_double(text), Ok(value), "{text}");
+        }
+        assert!(parse_double("NaN").is_ok_and(f64::is_nan));
+        assert!(parse_double("inf").is_err() && parse_double("nan").is_err() && parse_double("1,5").is_err());
+        assert_eq!(parse_double(" "), Err("empty String".to_owned()));
+        assert_eq!(
+            (decode_int("010"), decode_int("0x1F"), decode_int("-5"), decode_int("--5")),
+            (Some(8), Some(31), Some(-5), None)
+        );
+    }
+
+    #[test]
+    fn split_drops_trailing_empties() {
+        assert_eq!(split("g@@", "@@"), ["g"]);
+        assert_eq!(split("@@x", "@@"), ["", "x"]);
+        assert!(split("@@", "@@").is_empty());
+        assert_eq!(split("", "@@"), [""]);
     }
 }

@@ -1,2 +1,95 @@
 //! `tandem-server`: flags, properties and environment become a running node.
-fn main() {}
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use tandem_server::http::server;
+use tandem_server::node::Node;
+use tandem_server::settings::Settings;
+use tandem_server::settings::flags::Flags;
+use tandem_server::telemetry::logs;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Could not start, as opposed to failed while running.
+const EXIT_NOT_STARTED: u8 = 2;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    // Names or values that are not text cannot be meant for this program.
+    let environment: BTreeMap<_, _> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match start(&flags, environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tandem-server: {error:#}");
+            ExitCode::from(EXIT_NOT_STARTED)
+        }
+    }
+}
+
+fn start(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result<()> {
+    let settings = Settings::load(flags, environment)?;
+    logs::start(&settings.log);
+    logs::notes(&settings.notes);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let listener = listen(settings.listen, settings.port).await?;
+    let node = Node::new(settings);
+    node.start().await?;
+    let stop = stop_signal()?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = node.settings.address(),
+        mode = if node.settings.standalone { "standalone" } else { "cluster" },
+        home = %node.settings.home.display(),
+        "serving"
+    );
+    let served = server::serve(listener, Arc::clone(&node), stop).await;
+    node.stop().await;
+    tracing::info!("stopped");
+    served.context("serving stopped")
+}
+
+/// All addresses means IPv6 and IPv4 in one socket, as for Tomcat; IPv4 alone where there is no IPv6.
+async fn listen(address: Option<IpAddr>, port: u16) -> anyhow::Result<TcpListener> {
+    let bound = match address {
+        Some(address) => TcpListener::bind((address, port)).await,
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+            }
+            bound => bound,
+        },
+    };
+    bound.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("port {port} (server.port) is in use by another process"),
+        std::io::ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!(
+                "this host does not have the address {} (server.address)",
+                address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+            )
+        }
+        _ => anyhow::anyhow!("cannot listen on port {port} (server.port): {error}"),
+    })
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping at SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping at SIGINT"),
+        }
+    })
+}

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::measure::{self, MeasureArgs};
 use crate::experiment::load::LoadPlan;
-use crate::profile::{LOAD_CONNECTIONS, Profile};
+use crate::profile::{LOAD_CONNECTIONS, Profile, REGISTER_RATE};
 
 /// Measure latency at a fixed rate (open loop), then the rate that the target reaches.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub(super) struct LoadArgs {
     #[arg(long = "kind", value_enum, default_values_t = [LoadKind::Register, LoadKind::Beat, LoadKind::Query])]
     kinds: Vec<LoadKind>,
     /// Calls per second of the open loop
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = REGISTER_RATE, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
     /// Connections over all nodes
     #[arg(long, default_value_t = LOAD_CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(1..=4096))]

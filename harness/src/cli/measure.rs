@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::LaunchArgs;
 use super::parts::RealParts;
 use crate::compare::{self, Ending, Plan};
-use crate::doctor::REQUIRE_VARIABLE;
+use crate::doctor::is_reference_required;
+use crate::expect::{Expectations, Judged};
 use crate::profile::Profile;
 use crate::results::Results;
 use crate::target::{TargetSpec, interrupted};
 
 /// Exit code of a run that the user stopped: it did not take place as asked.
 const INTERRUPTED: u8 = 2;
+
+/// Exit code of a run that did not show what it must.
+const NOT_HELD: u8 = 1;
 
 /// Flags of every command that measures.
 #[derive(Debug, Args)]
@@ -35,6 +39,9 @@ pub(super) struct MeasureArgs {
     /// Folder with the conformance cases and recordings
     #[arg(long, value_name = "DIR", default_value = "compat")]
     compat: PathBuf,
+    /// What the run must show; exits with 1 when something of it does not hold or was not measured
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
     /// Print results.json on standard output
     #[arg(long)]
     json: bool,
@@ -48,6 +55,8 @@ fn default_targets() -> Vec<TargetSpec> {
 
 /// Runs `profile` at the targets and says where the results are.
 pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode> {
+    // Read first: a file that cannot be read must not cost a run.
+    let expectations = args.expect.as_deref().map(Expectations::load).transpose()?;
     let stop = CancellationToken::new();
     let mut options = args.launch.options();
     let progress = options.progress.clone();
@@ -67,7 +76,7 @@ pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode>
         profile,
         seed: args.seed,
         command: std::env::args().collect::<Vec<_>>().join(" "),
-        require_all: std::env::var(REQUIRE_VARIABLE).is_ok_and(|it| it == "1"),
+        require_all: is_reference_required(),
     };
     let parts = RealParts { options, compat: args.compat };
     let (results, ending) = compare::run(&plan, &parts, &stop, progress.as_ref()).await?;
@@ -77,7 +86,24 @@ pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode>
         println!("{}", summary(&results));
         println!("results and report: {}", plan.out.display());
     }
-    Ok(if ending == Ending::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    if ending == Ending::Interrupted {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let judged = expectations.map(|it| it.judge(&results)).unwrap_or_default();
+    judged.iter().for_each(|it| eprintln!("{}", sentence(it)));
+    // What could not be judged did not hold: a gate that passes because nothing was measured is none.
+    let held = judged.iter().all(|it| it.held == Some(true));
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::from(NOT_HELD) })
+}
+
+fn sentence(judged: &Judged) -> String {
+    let verdict = match judged.held {
+        Some(true) => "held",
+        Some(false) => "NOT HELD",
+        None => "UNKNOWN",
+    };
+    let value = judged.value.map_or_else(|| "not in this run".to_owned(), |it| format!("{it:.4}"));
+    format!("{verdict}: {} ({value}; {})", judged.what, judged.bound)
 }
 
 fn run_id(profile: &str) -> String {

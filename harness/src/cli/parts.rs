@@ -5,16 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::compare::{ConformancePart, Parts};
-use crate::conformance::case::CaseSet;
-use crate::conformance::difference::Differences;
-use crate::conformance::recording::Recordings;
-use crate::conformance::runner;
-use crate::results::{Results, Skipped};
-use crate::target::spec::Kind;
-use crate::target::{Cluster, LaunchOptions, Mode, TargetSpec, launch};
-
-/// Version of the real server that cases were recorded from, and that targets are held to.
-const VERSION: &str = "1.4.1";
+use crate::conformance::case::Topology;
+use crate::conformance::session::{Session, VERSION, subject_kinds};
+use crate::results::Results;
+use crate::target::{Cluster, LaunchOptions, TargetSpec, launch};
 
 /// The real parts.
 pub(super) struct RealParts {
@@ -36,40 +30,20 @@ impl Parts for RealParts {
         cluster.shutdown().await
     }
 
-    /// One standalone node of each kind that occurs in the targets, the real one as the reference where it can be
-    /// started and the recordings where it cannot.
+    /// One standalone node of each kind that occurs in the targets, the real one beside them as the reference where it
+    /// can be started; the recordings stand in where it cannot.
     async fn conformance(&self, targets: &[String]) -> Result<ConformancePart> {
-        let cases = CaseSet::load(&self.compat.join("cases"))?;
-        let recordings = Recordings::load(&self.compat.join("recordings").join(VERSION))?;
-        let mut part = ConformancePart::default();
-        let options = LaunchOptions { single_mode: Mode::Standalone, ..self.options.clone() };
-        let mut subjects = Vec::new();
-        for kind in subject_kinds(targets)? {
-            match launch(&parse(&kind)?, &options).await {
-                Ok(cluster) => subjects.push(cluster),
-                Err(error) => part.skipped.push(skip(format!("conformance of {kind}"), &error)),
-            }
-        }
-        let reference = match launch(&parse(&format!("nacos@{VERSION}"))?, &options).await {
-            Ok(cluster) => Some(cluster),
-            Err(error) => {
-                let error = error.context("answers are compared with the recordings instead");
-                part.skipped.push(skip("conformance against a live reference".to_owned(), &error));
-                None
-            }
-        };
-        let judged = runner::Options {
+        let specs = targets.iter().map(|it| parse(it)).collect::<Result<Vec<_>>>()?;
+        let session = Session {
+            subjects: subject_kinds(&specs),
+            live_reference: true,
+            topologies: vec![Topology::Standalone],
             version: VERSION.to_owned(),
-            differences: Differences::load(&self.compat.join("DIFFERENCES.md"))?,
-            ..runner::Options::default()
+            compat: self.compat.clone(),
+            launch: self.options.clone(),
         };
-        let nodes: Vec<&Cluster> = subjects.iter().collect();
-        let results = runner::run_all(&cases, &nodes, reference.as_ref(), &recordings, &judged).await;
-        part.conformance = Some(runner::conformance(reference.as_ref(), &recordings, results));
-        for cluster in subjects.into_iter().chain(reference) {
-            cluster.shutdown().await?;
-        }
-        Ok(part)
+        let done = session.run().await?;
+        Ok(ConformancePart { conformance: Some(done.conformance), skipped: done.skipped })
     }
 
     fn write(&self, results: &Results, out: &Path) -> Result<()> {
@@ -88,23 +62,4 @@ impl Parts for RealParts {
 
 fn parse(target: &str) -> Result<TargetSpec> {
     target.parse::<TargetSpec>().with_context(|| format!("the target {target:?}"))
-}
-
-fn skip(what: String, error: &anyhow::Error) -> Skipped {
-    Skipped { what, reason: format!("{error:#}") }
-}
-
-/// One-node targets to judge: every kind that occurs, except the reference itself and servers of others.
-fn subject_kinds(targets: &[String]) -> Result<Vec<String>> {
-    let mut kinds = Vec::new();
-    for target in targets {
-        for kind in parse(target)?.node_kinds() {
-            let name = kind.to_string();
-            let is_subject = !matches!(kind, Kind::Nacos(_) | Kind::Url(_));
-            if is_subject && !kinds.contains(&name) {
-                kinds.push(name);
-            }
-        }
-    }
-    Ok(kinds)
 }

@@ -7,6 +7,7 @@
 //! - [`compare`]: the first difference between two answers
 //! - [`play`]: the sequence of cases at one target
 //! - [`runner`]: reference and subjects side by side, and the verdicts
+//! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
 //! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
 
@@ -20,3 +21,4 @@ pub mod play;
 pub mod record;
 pub mod recording;
 pub mod runner;
+pub mod session;

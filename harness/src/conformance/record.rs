@@ -28,7 +28,7 @@ use crate::target::Cluster;
 pub async fn record(target: &Cluster, cases: &CaseSet, version: &str, out: &Path) -> Result<usize> {
     let topology = topology(target).context("only one server or a cluster of three can be recorded")?;
     let (pace, settle) = match topology {
-        Topology::Standalone => (Pace::standalone(), Duration::from_millis(250)),
+        Topology::Standalone => (Pace::standalone(), Duration::from_millis(80)),
         Topology::Cluster3 => (Pace::cluster(), Duration::from_millis(2500)),
     };
     let fixture = Fixture::open().await.context("cannot open a port for health checks")?;

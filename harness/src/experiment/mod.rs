@@ -53,6 +53,8 @@ pub struct Session<'a> {
     pub tag: String,
     /// Instances every node holds when nothing is being measured; nothing when that is not known.
     pub resident: Option<u64>,
+    /// Whether the servers live on after the run. If not, what is expensive to clean up may stay.
+    pub outlives_the_run: bool,
     /// Seed of the run.
     pub seed: u64,
     /// When the experiment must end by itself.

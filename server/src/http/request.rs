@@ -31,23 +31,34 @@ impl Request {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
+
+    /// Who asks: `User-Agent`, and `Client-Version` when that is empty (compat/spec/naming-api.md §7).
+    pub fn agent(&self) -> &str {
+        match self.header("user-agent") {
+            "" => self.header("client-version"),
+            agent => agent,
+        }
+    }
 }
 
-/// Parameters of one request.
+/// Parameters of one request: a handful, so a list is faster than a table.
 #[derive(Debug, Clone, Default)]
 pub struct Params {
-    values: indexmap::IndexMap<String, String>,
+    values: Vec<(String, String)>,
 }
 
 impl Params {
     /// The raw value, untrimmed; empty values are present.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Sets a value; the service name is rewritten this way before controllers see it.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.values.insert(name.to_owned(), value.into());
+        match self.values.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value.into(),
+            None => self.values.push((name.to_owned(), value.into())),
+        }
     }
 
     /// All, in order.

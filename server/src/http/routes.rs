@@ -1,5 +1,6 @@
 //! Every method and path that exists, exactly as official Nacos registers them; anything else under `/v1/ns` is 501.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +28,58 @@ pub struct Route {
     pub handler: Handler,
 }
 
+impl Route {
+    /// A route served by the node that is asked.
+    pub const fn local(method: &'static str, path: &'static str, handler: Handler) -> Self {
+        Route { method, path, forwarded: false, handler }
+    }
+
+    /// A route served by the responsible node.
+    pub const fn forwarded(method: &'static str, path: &'static str, handler: Handler) -> Self {
+        Route { method, path, forwarded: true, handler }
+    }
+}
+
 /// All endpoints. Each controller file contributes its own list.
 pub fn all() -> Vec<Route> {
-    Vec::new()
+    [super::console::routes(), super::distro::routes()].concat()
+}
+
+/// What a method and path lead to.
+#[derive(Debug)]
+pub enum Found<T> {
+    /// This endpoint.
+    Endpoint(T),
+    /// The path exists with other methods.
+    OtherMethod,
+    /// Nothing.
+    Nothing,
+}
+
+/// The endpoints, by path and method.
+#[derive(Default)]
+pub struct Router {
+    paths: HashMap<&'static str, Vec<Route>>,
+}
+
+impl Router {
+    /// A table of these.
+    pub fn new(routes: Vec<Route>) -> Self {
+        let mut paths: HashMap<&'static str, Vec<Route>> = HashMap::new();
+        for route in routes {
+            paths.entry(route.path).or_default().push(route);
+        }
+        Router { paths }
+    }
+
+    /// Looks a request up.
+    pub fn find(&self, method: &str, path: &str) -> Found<Route> {
+        match self.paths.get(path) {
+            None => Found::Nothing,
+            Some(routes) => match routes.iter().find(|route| route.method == method) {
+                Some(route) => Found::Endpoint(*route),
+                None => Found::OtherMethod,
+            },
+        }
+    }
 }

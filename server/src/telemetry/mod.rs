@@ -1,0 +1,6 @@
+//! What a node says about itself.
+//!
+//! # Layout
+//! - [`logs`]: structured log on standard output
+
+pub mod logs;
