@@ -1,8 +1,13 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
+mod compare;
 mod conform;
 mod launch_args;
+mod load;
+mod measure;
+mod parts;
 mod record;
+mod sync;
 mod up;
 
 use std::process::ExitCode;
@@ -26,6 +31,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure every target with every experiment, alternating, and write a report.
+    Compare(compare::CompareArgs),
+    /// Measure how long a single change takes until every node shows it.
+    Sync(sync::SyncArgs),
+    /// Measure latency at a fixed rate, then the rate that a target reaches.
+    Load(load::LoadArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
@@ -57,6 +68,9 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Compare(args) => compare::run(args).await,
+        Command::Sync(args) => sync::run(args).await,
+        Command::Load(args) => load::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,
