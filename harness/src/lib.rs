@@ -3,6 +3,7 @@
 //! server.
 //!
 //! # Layout
+//! - [`cli`]: the subcommands and their flags
 //! - [`target`]: what can be measured, and how it is started and given back
 //! - [`client`]: a Nacos 1.x client written from the wire up
 //! - [`conformance`]: cases as data, run live against every target
@@ -10,6 +11,7 @@
 //! - [`results`]: the record of a run
 //! - [`report`]: `results.json` → Markdown, HTML, JUnit; ratios; comparison with a baseline
 
+pub mod cli;
 pub mod client;
 pub mod conformance;
 pub mod experiment;

@@ -1,0 +1,3 @@
+//! The subcommands and their flags.
+
+pub mod report;

@@ -1,0 +1,3 @@
+//! Reports of a made-up run.
+
+pub(crate) mod fixture;
