@@ -100,10 +100,12 @@ pub(super) fn html(results: &Results, comparison: Option<&Comparison>) -> anyhow
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment
+    let page = environment
         .template_from_str(TEMPLATE)
         .and_then(|template| template.render(Serde(page)))
-        .context("the page template does not render")
+        .context("the page template does not render")?;
+    // Escaping leaves control characters and reordering marks as they are; here they go, whichever field held them.
+    Ok(format::visible(&page))
 }
 
 fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Page> {

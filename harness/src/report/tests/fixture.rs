@@ -31,10 +31,12 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 /// A row whose statistics are those of `values`, dealt to `rounds` rounds.
 pub(crate) fn row(target: &str, experiment: &str, variant: &[(&str, &str)], unit: &str, values: &[f64]) -> Measurement {
     let stats = |values: &[f64]| {
+        // Short decimals survive a text file exactly.
+        let round = |it: f64| (it * 1000.0).round() / 1000.0;
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let at = |q: f64| sorted[((sorted.len() as f64 * q).ceil() as usize).clamp(1, sorted.len()) - 1];
-        (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0), sorted.iter().sum::<f64>() / sorted.len() as f64)
+        let at = |q: f64| round(sorted[((sorted.len() as f64 * q).ceil() as usize).clamp(1, sorted.len()) - 1]);
+        (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0), round(sorted.iter().sum::<f64>() / sorted.len() as f64))
     };
     let (p50, p90, p99, p999, max, mean) = stats(values);
     let rounds = values.chunks(values.len().div_ceil(4)).map(|chunk| {
