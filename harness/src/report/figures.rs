@@ -172,18 +172,19 @@ impl Series {
 }
 
 impl Group {
-    /// `Sync latency`, with the variant behind it.
+    /// `Sync latency`.
+    pub(super) fn name(&self) -> String {
+        let name = if self.experiment.title.is_empty() { &self.name } else { self.experiment.title };
+        let throughput = if self.unit == "1/s" && self.experiment.shape == Shape::Curve { ": throughput" } else { "" };
+        format!("{name}{throughput}")
+    }
+
+    /// [`Group::name`], with the variant behind it.
     pub(super) fn title(&self) -> String {
-        let title = if self.experiment.title.is_empty() { &self.name } else { self.experiment.title };
-        let mut title = title.to_owned();
-        if self.unit == "1/s" && self.experiment.shape == Shape::Curve {
-            title.push_str(": throughput");
+        if self.variant.is_empty() {
+            return self.name();
         }
-        if !self.variant.is_empty() {
-            title.push_str(" · ");
-            title.push_str(&variant_words(&self.variant));
-        }
-        title
+        format!("{} · {}", self.name(), variant_words(&self.variant))
     }
 
     /// Curve only where there are values enough and latencies; everything else is bars.

@@ -91,6 +91,10 @@ pub(super) fn factor(value: f64) -> String {
         v if v >= 99.5 => grouped(three_digits(v)),
         v if v >= 9.95 => format!("{v:.0}"),
         v if v >= 0.1 => format!("{v:.2}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        v if v >= 1e-6 => {
+            let decimals = (2.0 - v.log10().floor()) as usize;
+            format!("{v:.decimals$}").trim_end_matches('0').to_owned()
+        }
         v => format!("{v:.2e}"),
     }
 }
@@ -183,7 +187,9 @@ mod tests {
         assert_eq!(factor(651.7), "652");
         assert_eq!(factor(12_345.0), "12,300");
         assert_eq!(factor(1.5), "1.5");
-        assert_eq!(factor(0.001_54), "1.54e-3");
+        assert_eq!(factor(0.001_54), "0.00154");
+        assert_eq!(factor(0.0247), "0.0247");
+        assert_eq!(factor(1e-9), "1.00e-9");
     }
 
     #[test]

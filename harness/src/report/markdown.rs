@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Comparison;
+use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
 use super::score::{self, Score};
@@ -26,7 +27,7 @@ pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> St
     head(&mut out, results, score.as_ref());
     out.push_str("## Summary\n\n");
     for verdict in verdict::verdicts(results, &groups, score.as_ref()) {
-        let _ = writeln!(out, "- {}", escape(&verdict.sentence));
+        let _ = writeln!(out, "- {}", escape(&verdict.sentence()));
     }
     out.push('\n');
     if let Some(comparison) = comparison {
@@ -84,7 +85,8 @@ fn figure_table(out: &mut String, results: &Results, groups: &[Group]) {
     let header: Vec<String> = targets.iter().map(|it| escape(it)).collect();
     let _ = writeln!(out, "| | | {} |\n|---|---|{}", header.join(" | "), "--:|".repeat(targets.len()));
     for group in groups {
-        let stats: Vec<&str> = if group.stat() == "p50" { vec!["p50", "p99"] } else { vec!["p50", group.stat()] };
+        // A 99th percentile of a handful of values would be their maximum under another name.
+        let stats = if group.shape() == Shape::Curve { ["p50", "p99"] } else { ["p50", "max"] };
         for stat in stats {
             let cells: Vec<String> = targets
                 .iter()

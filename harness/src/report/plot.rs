@@ -103,7 +103,7 @@ fn draw(
     let share_label = |share: &f64| format!("{:.0} %", share * 100.0);
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT)
-        .y_labels(5)
+        .y_labels(11)
         .bold_line_style(GRID)
         .axis_style(GRID)
         .label_style(text.clone())

@@ -1,21 +1,32 @@
 //! The sentences at the top: what a reader must know who reads nothing else. Each is computed from the figures.
 
-use serde::Serialize;
-
 use super::figures::{self, Group};
 use super::format;
 use super::score::{self, KEPT, Score};
 use crate::results::{Outcome, Results};
 
 /// The verdict on one target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// The target as written on the command line.
     pub(super) target: String,
-    /// Whether the others are compared with it.
-    pub(super) is_reference: bool,
+    /// What is said of it, the most important first; never empty.
+    said: Vec<String>,
+}
+
+impl Verdict {
     /// One sentence that begins with the target's name.
-    pub(super) sentence: String,
+    pub(super) fn sentence(&self) -> String {
+        let (lead, rest) = self.clauses();
+        format!("{}{lead}{rest}", self.target)
+    }
+
+    /// The sentence after the target's name, its leading clause apart.
+    pub(super) fn clauses(&self) -> (String, String) {
+        let (lead, rest) = self.said.split_first().map_or(("", &[][..]), |(lead, rest)| (lead.as_str(), rest));
+        let rest: String = rest.iter().map(|it| format!("; it {it}")).collect();
+        (format!(" {lead}"), format!("{rest}."))
+    }
 }
 
 /// A verdict on every target, in their order.
@@ -26,22 +37,19 @@ pub(super) fn verdicts(results: &Results, groups: &[Group], score: Option<&Score
         .map(|target| {
             let is_reference = reference.as_deref() == Some(target.as_str());
             let compared_with = reference.as_deref().filter(|_| !is_reference);
-            let clauses: Vec<String> = [
-                is_reference.then(|| "is what the others are compared with".to_owned()),
+            let mut said: Vec<String> = [
                 speed(results, groups, &target, compared_with),
                 answers(results, score, &target),
                 faults(results, &target),
+                is_reference.then(|| "is what the others are compared with".to_owned()),
             ]
             .into_iter()
             .flatten()
             .collect();
-            let said = match clauses.split_last() {
-                None => "was not measured: see what was skipped".to_owned(),
-                Some((last, [])) => last.clone(),
-                Some((last, first)) => format!("{}; it {last}", first.join("; it ")),
-            };
-            let sentence = format!("{target} {said}.");
-            Verdict { target, is_reference, sentence }
+            if said.is_empty() {
+                said.push("was not measured: see what was skipped".to_owned());
+            }
+            Verdict { target, said }
         })
         .collect()
 }
@@ -68,19 +76,23 @@ fn answers(results: &Results, score: Option<&Score<'_>>, target: &str) -> Option
     let column = score.targets.iter().position(|it| it == target)?;
     let conformance = results.conformance.as_ref()?;
     let counts = score.total(column);
-    let whom = if conformance.reference == target { "its own reference run" } else { &conformance.reference };
-    let mut words = format!("answers {} API cases as {whom} does", score::share(&counts));
-    let shortfall = score::shortfall(&counts);
-    if !shortfall.is_empty() {
-        words.push_str(&format!(" – {shortfall}"));
-    }
+    let share = score::share(&counts);
+    let mut words = if conformance.reference == target {
+        format!("repeats its own answer in {share} API cases")
+    } else {
+        format!("answers {share} API cases as {} does", conformance.reference)
+    };
     let kept = conformance
         .cases
         .iter()
         .filter(|it| it.target == target && it.outcome == Outcome::Fail && it.tags.iter().any(|tag| tag == KEPT))
         .count() as u64;
+    let shortfall = score::shortfall(&counts);
+    if !shortfall.is_empty() {
+        words.push_str(&format!(" – {shortfall}"));
+    }
     if kept > 0 {
-        words.push_str(&format!(" ({} on purpose)", format::count(kept)));
+        words.push_str(&format!(" ({} of the differences on purpose)", format::count(kept)));
     }
     Some(words)
 }
@@ -93,11 +105,8 @@ fn faults(results: &Results, target: &str) -> Option<String> {
     }
     let held = of_target.iter().filter(|it| it.outcome == Outcome::Pass).count() as u64;
     let unknown = of_target.iter().filter(|it| matches!(it.outcome, Outcome::Error | Outcome::Skip)).count() as u64;
-    let mut words = format!(
-        "holds in {} of {}",
-        format::count(held),
-        format::plural(of_target.len() as u64, "fault scenario", "fault scenarios")
-    );
+    let mut words =
+        format!("holds in {} of {} fault scenarios", format::count(held), format::count(of_target.len() as u64));
     if unknown > 0 {
         words.push_str(&format!(", {} could not be judged", format::count(unknown)));
     }

@@ -16,7 +16,8 @@ const CARDS_MAX: usize = 9;
 #[derive(Debug, Serialize)]
 pub(super) struct Card {
     title: String,
-    stat: &'static str,
+    /// Variant and statistic.
+    detail: String,
     rows: Vec<CardRow>,
 }
 
@@ -65,7 +66,8 @@ struct LegendRow {
 #[derive(Debug, Serialize)]
 pub(super) struct Bars {
     title: String,
-    stat: &'static str,
+    /// Variant and statistic.
+    detail: String,
     rows: Vec<Bar>,
     notes: Vec<String>,
 }
@@ -87,8 +89,8 @@ struct Bar {
 pub(super) fn cards(results: &Results, groups: &[Group], colours: &Colours<'_>) -> Vec<Card> {
     let reference = figures::reference(results);
     let card = |group: &Group| Card {
-        title: group.title(),
-        stat: group.stat(),
+        title: group.name(),
+        detail: detail(group),
         rows: group
             .series
             .iter()
@@ -192,7 +194,7 @@ pub(super) fn bars(results: &Results, group: &Group, colours: &Colours<'_>) -> B
     if larger_is_better(&group.unit) {
         notes.insert(0, "Longer is better.".to_owned());
     }
-    Bars { title: group.title(), stat, rows: group.series.iter().map(bar).collect(), notes }
+    Bars { title: group.name(), detail: detail(group), rows: group.series.iter().map(bar).collect(), notes }
 }
 
 /// Every row of the run as text: title, target, direction, samples, errors, quantiles.
@@ -213,6 +215,12 @@ pub(super) fn rows(groups: &[Group]) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+/// `rate 500/s, p99`.
+fn detail(group: &Group) -> String {
+    let variant = figures::variant_words(&group.variant);
+    if variant.is_empty() { group.stat().to_owned() } else { format!("{variant}, {}", group.stat()) }
 }
 
 fn name(text: &str) -> String {

@@ -58,7 +58,9 @@ struct Page {
 struct VerdictLine {
     target: String,
     colour: usize,
-    is_reference: bool,
+    /// The leading clause.
+    lead: String,
+    /// Whatever follows it.
     rest: String,
 }
 
@@ -126,11 +128,9 @@ fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Pa
         machine: verdict::machine(results),
         verdicts: verdicts
             .into_iter()
-            .map(|it| VerdictLine {
-                colour: colours.of(&it.target),
-                is_reference: it.is_reference,
-                rest: format::visible(it.sentence.strip_prefix(it.target.as_str()).unwrap_or(&it.sentence)),
-                target: format::one_line(&it.target, 80),
+            .map(|it| {
+                let (lead, rest) = it.clauses();
+                VerdictLine { colour: colours.of(&it.target), lead, rest, target: format::one_line(&it.target, 80) }
             })
             .collect(),
         comparison: comparison.map(compared),
