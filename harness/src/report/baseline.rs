@@ -107,8 +107,11 @@ impl Comparison {
             (self.better.len(), "better in ratio"),
             (self.appeared.len(), "new"),
         ];
-        let words: Vec<String> =
-            parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", format::count(*n as u64))).collect();
+        let words: Vec<String> = parts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{} {what}", format::count(*n as u64)))
+            .collect();
         let moved = if words.is_empty() { "nothing moved".to_owned() } else { words.join(", ") };
         let verdict = if self.regressed() { "Regressed" } else { "No regression" };
         format!("{verdict} against {} ({}): {moved}.", self.old_run, self.old_commit)
@@ -165,8 +168,14 @@ impl CaseChange {
     /// `A017 at 3xtandem (POST /…): pass → fail, reason`.
     pub(super) fn line(&self) -> String {
         let side = |it: &str| if it.is_empty() { "absent".to_owned() } else { it.to_owned() };
-        let mut line =
-            format!("{} at {} ({}): {} → {}", self.id, self.target, self.endpoint, side(&self.before), side(&self.after));
+        let mut line = format!(
+            "{} at {} ({}): {} → {}",
+            self.id,
+            self.target,
+            self.endpoint,
+            side(&self.before),
+            side(&self.after)
+        );
         if !self.reason.is_empty() {
             line.push_str(&format!(", {}", self.reason));
         }

@@ -39,7 +39,9 @@ pub(super) fn parts(expected: &Answer, observed: &Answer) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut push = |field: &str, expected: &str, observed: &str| {
         if expected != observed {
-            let (expected, observed) = mark(expected, observed);
+            // Half a status code says nothing; only texts are marked in part.
+            let (expected, observed) =
+                if field == "status" { (whole(expected), whole(observed)) } else { mark(expected, observed) };
             parts.push(Part { field: field.to_owned(), expected, observed });
         }
     };
@@ -75,6 +77,10 @@ pub(super) fn mark(expected: &str, observed: &str) -> (Marked, Marked) {
     let rest = left.len().min(right.len()) - start;
     let end = left.iter().rev().zip(right.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     (marked(&left, start, end), marked(&right, start, end))
+}
+
+fn whole(text: &str) -> Marked {
+    Marked { before: String::new(), mark: text.to_owned(), after: String::new() }
 }
 
 fn marked(text: &[char], start: usize, end: usize) -> Marked {

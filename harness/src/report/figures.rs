@@ -76,8 +76,7 @@ impl Standing {
 
     /// `650 times sooner than X (interval 610–700)`.
     pub(super) fn words(&self, experiment: &Experiment, unit: &str, reference: &str) -> String {
-        let (smaller, larger) =
-            if unit == "1/s" { ("less", "more") } else { (experiment.smaller, experiment.larger) };
+        let (smaller, larger) = if unit == "1/s" { ("less", "more") } else { (experiment.smaller, experiment.larger) };
         if !self.clear() {
             let interval = format!("{}–{}", format::factor(self.low), format::factor(self.high));
             return format!(
@@ -115,13 +114,7 @@ impl Series {
             direction: row.variant.get(DIRECTION).cloned().unwrap_or_default(),
             samples: row.samples,
             errors: row.errors,
-            stats: vec![
-                ("p50", row.p50),
-                ("p90", row.p90),
-                ("p99", row.p99),
-                ("p99.9", row.p999),
-                ("max", row.max),
-            ],
+            stats: vec![("p50", row.p50), ("p90", row.p90), ("p99", row.p99), ("p99.9", row.p999), ("max", row.max)],
             rounds: row.rounds.iter().map(|round| round.p50).collect(),
             distribution,
             notes,
@@ -323,7 +316,8 @@ fn few(target: &str, experiment: &str, unit: &str, values: &[f64]) -> Option<Mea
 
 /// `rate 500/s, service size 10` from `{"rate":"500/s","service_size":"10"}`.
 pub(super) fn variant_words(variant: &BTreeMap<String, String>) -> String {
-    let words: Vec<String> = variant.iter().map(|(key, value)| format!("{} {value}", key.replace(['_', '-'], " "))).collect();
+    let words: Vec<String> =
+        variant.iter().map(|(key, value)| format!("{} {value}", key.replace(['_', '-'], " "))).collect();
     words.join(", ")
 }
 

@@ -109,7 +109,8 @@ fn ratio_table(out: &mut String, results: &Results) {
     out.push_str("| Experiment | Statistic | Ratio | Value | Interval |\n|---|---|---|--:|--:|\n");
     for ratio in &results.ratios {
         let variant = figures::variant_words(&ratio.variant);
-        let what = if variant.is_empty() { ratio.experiment.clone() } else { format!("{} · {variant}", ratio.experiment) };
+        let what =
+            if variant.is_empty() { ratio.experiment.clone() } else { format!("{} · {variant}", ratio.experiment) };
         let _ = writeln!(
             out,
             "| {} | {} | {} / {} | {} | {}–{} |",

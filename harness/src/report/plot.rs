@@ -70,7 +70,8 @@ pub(super) fn curves(lines: &[Line<'_>], unit: &str, label: &str, size: Size) ->
     let (width, height) = size.pixels();
     let (low, high) = range(lines);
     let mut drawing = String::new();
-    draw(&mut drawing, lines, (low, high), unit, size).map_err(|error| anyhow::anyhow!("cannot draw {label}: {error}"))?;
+    draw(&mut drawing, lines, (low, high), unit, size)
+        .map_err(|error| anyhow::anyhow!("cannot draw {label}: {error}"))?;
     // The page decides the size, and needs no namespace inside HTML.
     let body = drawing.split_once('>').map_or("", |(_, body)| body);
     let label = escape(label);

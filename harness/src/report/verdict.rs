@@ -62,10 +62,10 @@ fn speed(results: &Results, groups: &[Group], target: &str, reference: Option<&s
         words = format!("measures {} for {}", format::value(value, &group.unit), group.title());
     }
     words.push_str(&format!(" at {}", group.stat()));
-    if let Some(reference) = reference {
-        if let Some(standing) = group.standing(results, group.stat(), target, reference) {
-            words.push_str(&format!(", {}", standing.words(&group.experiment, &group.unit, reference)));
-        }
+    if let Some(reference) = reference
+        && let Some(standing) = group.standing(results, group.stat(), target, reference)
+    {
+        words.push_str(&format!(", {}", standing.words(&group.experiment, &group.unit, reference)));
     }
     Some(words)
 }
@@ -144,13 +144,13 @@ pub(super) fn warnings(results: &Results, score: Option<&Score<'_>>) -> Vec<Stri
             format::plural(run.host.cores as u64, "processor", "processors")
         ));
     }
-    if let Some(conformance) = &results.conformance {
-        if conformance.reference.starts_with("recordings") {
-            warnings.push(format!(
-                "The real server was not there: answers were compared with {}, not with a live reference.",
-                conformance.reference
-            ));
-        }
+    if let Some(conformance) = &results.conformance
+        && conformance.reference.starts_with("recordings")
+    {
+        warnings.push(format!(
+            "The real server was not there: answers were compared with {}, not with a live reference.",
+            conformance.reference
+        ));
     }
     if score.is_some_and(|it| it.disagrees) {
         warnings.push("The summary in results.json disagrees with its own cases; the cases are counted here.".into());

@@ -251,11 +251,8 @@ fn view(standing: &Standing, group: &Group) -> StandingView {
             kind: "even",
         };
     }
-    let (smaller, larger) = if group.unit == "1/s" {
-        ("less", "more")
-    } else {
-        (group.experiment.smaller, group.experiment.larger)
-    };
+    let (smaller, larger) =
+        if group.unit == "1/s" { ("less", "more") } else { (group.experiment.smaller, group.experiment.larger) };
     let kind = if standing.better(&group.unit) { "better" } else { "worse" };
     if standing.value < 1.0 {
         StandingView {

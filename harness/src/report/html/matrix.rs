@@ -96,11 +96,23 @@ pub(super) fn view(results: &Results, score: &Score<'_>, colours: &Colours<'_>) 
 fn endpoint(endpoint: &Endpoint<'_>, score: &Score<'_>, colours: &Colours<'_>, details: &mut usize) -> EndpointView {
     let name = format::one_line(&endpoint.name, 200);
     let (method, path) = name.split_once(' ').unwrap_or(("", &name));
+    let mut cases: Vec<&Case<'_>> = endpoint.cases.iter().collect();
+    cases.sort_by_key(|case| case.results.iter().map(|(_, it)| place(it.outcome)).min());
     EndpointView {
         method: method.to_owned(),
         path: path.to_owned(),
         cells: cells(&endpoint.counts, score),
-        cases: endpoint.cases.iter().map(|it| case(it, score, colours, details)).collect(),
+        cases: cases.into_iter().map(|it| case(it, score, colours, details)).collect(),
+    }
+}
+
+/// What a reader looks for comes first.
+fn place(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Fail => 0,
+        Outcome::Error => 1,
+        Outcome::Skip => 2,
+        Outcome::Pass => 3,
     }
 }
 
@@ -140,7 +152,9 @@ fn case(case: &Case<'_>, score: &Score<'_>, colours: &Colours<'_>, details: &mut
         marks: case
             .results
             .iter()
-            .filter_map(|(column, it)| Some((format::one_line(score.targets.get(*column)?, 80), score::word(it.outcome))))
+            .filter_map(|(column, it)| {
+                Some((format::one_line(score.targets.get(*column)?, 80), score::word(it.outcome)))
+            })
             .collect(),
         troubles: case
             .results

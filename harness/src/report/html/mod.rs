@@ -136,10 +136,7 @@ fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Pa
         comparison: comparison.map(compared),
         cards: figure::cards(results, &groups, &colours),
         conformance: score.as_ref().map(|score| matrix::view(results, score, &colours)),
-        plots: curves
-            .iter()
-            .map(|group| figure::plot(results, group, &colours))
-            .collect::<anyhow::Result<_>>()?,
+        plots: curves.iter().map(|group| figure::plot(results, group, &colours)).collect::<anyhow::Result<_>>()?,
         bars: bars.iter().map(|group| figure::bars(results, group, &colours)).collect(),
         directions: figure::directions(&groups)?,
         faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),

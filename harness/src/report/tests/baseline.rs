@@ -64,8 +64,7 @@ fn scale(results: &mut Results, experiment: &str, stat: &str, unit_rate: bool, b
 fn a_ratio_regresses_only_beyond_interval_and_tolerance() {
     let old = sample();
     // (factor, tolerance, worse, better): the sync interval spans about ±7 %.
-    for (factor, tolerance, worse, better) in
-        [(1.05, 0.0, 0, 0), (1.5, 0.1, 1, 0), (1.5, 0.6, 0, 0), (0.5, 0.1, 0, 1)]
+    for (factor, tolerance, worse, better) in [(1.05, 0.0, 0, 0), (1.5, 0.1, 1, 0), (1.5, 0.6, 0, 0), (0.5, 0.1, 0, 1)]
     {
         let mut new = sample();
         scale(&mut new, "sync-latency", "p50", false, factor);

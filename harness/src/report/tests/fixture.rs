@@ -308,10 +308,7 @@ pub(crate) fn sample() -> Results {
         faults: faults(),
         ratios: ratios(),
         skipped: vec![
-            Skipped {
-                what: "push-latency".into(),
-                reason: "not in the quick profile; run --profile standard".into(),
-            },
+            Skipped { what: "push-latency".into(), reason: "not in the quick profile; run --profile standard".into() },
             Skipped { what: "config area".into(), reason: "needs MySQL: pass --mysql URL".into() },
         ],
     }

@@ -107,12 +107,8 @@ fn the_page_stays_small_when_everything_fails_at_length() {
     let mut results = sample();
     let cases = &mut results.conformance.as_mut().unwrap().cases;
     let template = cases[0].clone();
-    let answer = |fill: &str| Answer {
-        status: 200,
-        content_type: None,
-        headers: Default::default(),
-        body: fill.repeat(4096),
-    };
+    let answer =
+        |fill: &str| Answer { status: 200, content_type: None, headers: Default::default(), body: fill.repeat(4096) };
     for number in 0..4000 {
         let mut case = template.clone();
         case.id = format!("Z{number}");
