@@ -67,3 +67,32 @@ fn read(args: &Args) -> anyhow::Result<(crate::results::Results, Option<report::
     let comparison = report::against(&results, &old, args.tolerance)?;
     Ok((results, Some(comparison)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::fixture;
+    use crate::results::Outcome;
+
+    fn exit(dir: &std::path::Path, against: Option<&std::path::Path>) -> String {
+        let args = Args { dir: dir.into(), against: against.map(Into::into), tolerance: 0.1 };
+        format!("{:?}", run(&args).unwrap())
+    }
+
+    #[test]
+    fn the_exit_code_tells_a_regression_from_unusable_input() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        report::write_results(&fixture::sample(), old.path()).unwrap();
+        let mut results = fixture::sample();
+        results.conformance.as_mut().unwrap().cases[0].outcome = Outcome::Fail;
+        report::write_results(&results, new.path()).unwrap();
+        let code = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(exit(new.path(), None), code(0));
+        assert_eq!(exit(new.path(), Some(old.path())), code(1));
+        assert_eq!(exit(old.path(), Some(new.path())), code(0));
+        assert_eq!(exit(new.path(), Some(&new.path().join("nothing"))), code(2));
+        results.run.profile = "full".into();
+        report::write_results(&results, new.path()).unwrap();
+        assert_eq!(exit(new.path(), Some(old.path())), code(2));
+    }
+}

@@ -28,7 +28,7 @@ mod schema;
 mod score;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 
 use std::path::{Path, PathBuf};
