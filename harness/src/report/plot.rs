@@ -98,7 +98,7 @@ fn draw(
         .margin_top(8)
         .margin_right(if narrow { 14 } else { 22 })
         .x_label_area_size(if narrow { 30 } else { 46 })
-        .y_label_area_size(if narrow { 46 } else { 62 })
+        .y_label_area_size(if narrow { 52 } else { 62 })
         .build_cartesian_2d(axis, 0f64..1f64)?;
     let value_label = |value: &f64| format::value(*value, unit);
     let share_label = |share: &f64| format!("{:.0} %", share * 100.0);
