@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::client;
+use crate::cluster::leave::Departures;
+use crate::cluster::lookup::Lookup;
 use crate::cluster::members::Members;
+use crate::cluster::reporter::Reporter;
+use crate::cluster::status::Status;
 use crate::naming::registry::Registry;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -20,6 +25,14 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// The cluster.
     pub members: Arc<Members>,
+    /// Where the member list comes from.
+    pub lookup: Lookup,
+    /// Departures the others were told of.
+    pub departures: Departures,
+    /// Whether naming serves.
+    pub status: Arc<Status>,
+    /// Calls to other members; clones share its connections.
+    pub client: reqwest::Client,
     /// Background work.
     pub tasks: Tasks,
 }
@@ -28,7 +41,18 @@ impl Node {
     /// A node with these settings; nothing runs yet.
     pub fn new(settings: Settings) -> Arc<Self> {
         let members = Arc::new(Members::new(&settings));
-        Arc::new(Node { registry: Arc::new(Registry::new()), members, tasks: Tasks::default(), settings })
+        let client = client::new(&settings);
+        let tasks = Tasks::default();
+        Arc::new(Node {
+            registry: Arc::new(Registry::new()),
+            lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
+            departures: Departures::default(),
+            status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
+            members,
+            client,
+            tasks,
+            settings,
+        })
     }
 
     /// Starts the background work; the listener must be bound already, since peers answer at once.
@@ -36,6 +60,14 @@ impl Node {
     /// # Errors
     /// One sentence, when the node cannot take part in its cluster.
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.lookup.start().await?;
+        if !self.settings.standalone {
+            let context_path = &self.settings.context_path;
+            let reporter =
+                Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
+            self.tasks.spawn("reporter", reporter.run());
+        }
+        self.status.serves();
         Ok(())
     }
 

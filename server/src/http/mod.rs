@@ -9,10 +9,12 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
-//! - `naming_*`, `console`: the controllers
+//! - [`rest_result`]: the envelope of the core and console APIs
+//! - `naming_*`, `core_*`, `console`: the controllers
 
 pub mod accept;
 pub mod console;
+pub mod core_cluster;
 pub mod cors;
 pub mod error_page;
 pub mod firewall;
@@ -22,5 +24,6 @@ pub mod params;
 pub mod pipeline;
 pub mod request;
 pub mod response;
+pub mod rest_result;
 pub mod routes;
 pub mod server;
