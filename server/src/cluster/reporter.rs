@@ -62,7 +62,13 @@ impl Reporter {
                 }
             }
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Whoever turned out to be a Tandem node may be due sooner.
+                    due = due.min(Instant::now() + Rhythm::of(&self.members.peers()).tick);
+                }
                 () = tokio::time::sleep_until(due) => {
                     let rhythm = Rhythm::of(&peers);
                     due = Instant::now() + rhythm.tick;

@@ -63,7 +63,7 @@ fn health<'a>(node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
 
 fn report<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        let member: Member = json_body(request)?;
+        let member: Member = json_body(request, SIGNATURES.report)?;
         if !member.is_valid() {
             return failed(400, "Node information is illegal");
         }
@@ -87,7 +87,7 @@ fn switch_lookup<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 /// Answers at once and tells the others at most once; official nodes call each other in circles here.
 fn server_leave<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        let named: Vec<String> = json_body(request)?;
+        let named: Vec<String> = json_body(request, SIGNATURES.leave)?;
         let entries: Result<Vec<_>, _> = named.iter().map(|text| conf::parse_entry(text)).collect();
         let entries = entries.map_err(|error| ApiError::illegal(error.to_string()))?;
         if let Some(error) = conf::unresolved(&entries).await {
@@ -111,7 +111,7 @@ fn server_leave<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 /// There is no consensus group on this node, so none is the one asked for.
 fn raft_ops<'a>(_node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        let commands: Map<String, Value> = json_body(request)?;
+        let commands: Map<String, Value> = json_body(request, SIGNATURES.raft_ops)?;
         let text = |key| match commands.get(key) {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
@@ -129,8 +129,26 @@ fn id_info<'a>(_node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
     Box::pin(async { success(Map::new()) })
 }
 
+/// How Spring names the methods whose body is missing.
+struct Signatures {
+    report: &'static str,
+    leave: &'static str,
+    raft_ops: &'static str,
+}
+
+const SIGNATURES: Signatures = Signatures {
+    report: "public com.alibaba.nacos.common.model.RestResult<java.lang.String> \
+             com.alibaba.nacos.core.controller.NacosClusterController.report(com.alibaba.nacos.core.cluster.Member)",
+    leave: "public com.alibaba.nacos.common.model.RestResult<java.lang.String> \
+            com.alibaba.nacos.core.controller.NacosClusterController.leave(java.util.Collection<java.lang.String>) \
+            throws java.lang.Exception",
+    raft_ops: "public com.alibaba.nacos.common.model.RestResult<java.lang.String> \
+               com.alibaba.nacos.core.controller.CoreOpsController.raftOps(java.util.Map<java.lang.String, \
+               java.lang.String>)",
+};
+
 /// The body as JSON, with Spring's complaints.
-fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, ApiError> {
+fn json_body<T: DeserializeOwned>(request: &Request, signature: &str) -> Result<T, ApiError> {
     let content_type = request.header("content-type");
     let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if !(media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))) {
@@ -138,7 +156,7 @@ fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, ApiError> {
         return Err(ApiError::internal(format!("Content type '{shown}' not supported")));
     }
     if request.body.is_empty() {
-        return Err(ApiError::internal(format!("Required request body is missing: {}", request.path)));
+        return Err(ApiError::internal(format!("Required request body is missing: {signature}")));
     }
     serde_json::from_slice(&request.body).map_err(|error| {
         debug!(path = request.path, %error, "bad body");

@@ -10,9 +10,10 @@
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
 //! - [`rest_result`]: the envelope of the core and console APIs
-//! - `naming_*`, `core_*`, `console`: the controllers
+//! - `naming_*`, `core_*`, `console`, `actuator`: the controllers
 
 pub mod accept;
+pub mod actuator;
 pub mod console;
 pub mod core_cluster;
 pub mod cors;
