@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::cluster::members::Members;
+use crate::cluster::status::Status;
 use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
 use crate::settings::DistroSettings;
@@ -90,14 +91,20 @@ impl Distro {
 
     /// Loads what the peers hold, in bounded time, then starts replicating. Call it when the member list is known and
     /// before clients are served.
-    pub async fn start(self: &Arc<Self>, tasks: &Tasks) {
+    pub async fn start(self: &Arc<Self>, tasks: &Tasks, status: Arc<Status>) {
         if self.members.is_standalone() {
             return;
         }
         // Subscribed before anything is loaded, so that no change falls between.
         tasks.spawn("distro sync", sync::run(Arc::clone(self)));
-        if !load::first_attempt(self).await {
-            tasks.spawn("distro load", load::until_loaded(Arc::clone(self)));
+        if load::first_attempt(self).await {
+            status.data_is_ready();
+        } else {
+            let distro = Arc::clone(self);
+            tasks.spawn("distro load", async move {
+                load::until_loaded(distro).await;
+                status.data_is_ready();
+            });
         }
         tasks.spawn("distro verify", verify::run(Arc::clone(self)));
     }

@@ -9,11 +9,18 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
+<<<<<<< HEAD
 //! - [`distro`]: what peers call
 //! - `naming_*`, `console`: the controllers
+=======
+//! - [`rest_result`]: the envelope of the core and console APIs
+//! - `naming_*`, `core_*`, `console`, `actuator`: the controllers
+>>>>>>> h/node
 
 pub mod accept;
+pub mod actuator;
 pub mod console;
+pub mod core_cluster;
 pub mod cors;
 pub mod distro;
 pub mod error_page;
@@ -24,5 +31,6 @@ pub mod params;
 pub mod pipeline;
 pub mod request;
 pub mod response;
+pub mod rest_result;
 pub mod routes;
 pub mod server;
