@@ -9,13 +9,10 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
-<<<<<<< HEAD
 //! - [`distro`]: what peers call
 //! - `naming_*`, `console`: the controllers
-=======
 //! - [`rest_result`]: the envelope of the core and console APIs
 //! - `naming_*`, `core_*`, `console`, `actuator`: the controllers
->>>>>>> h/node
 
 pub mod accept;
 pub mod actuator;
