@@ -1,5 +1,7 @@
 //! Nodes on loopback that find each other, lose each other and answer `/v1/core/cluster` (compat/spec/membership.md).
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect, helpers included")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
