@@ -74,17 +74,10 @@ impl Status {
         self.data_ready.store(true, Ordering::Release);
     }
 
-    /// The switch `overriddenServerStatus`; blank or absent ends it. An unknown name changes nothing: official nodes
-    /// fail to read it at each look and keep the status they had.
+    /// The switch `overriddenServerStatus`; absent, blank or unknown ends it. Official nodes never work their status
+    /// out again after an unknown name.
     pub fn overrides(&self, name: Option<&str>) {
-        match name.map(str::trim).filter(|name| !name.is_empty()) {
-            None => *self.overridden.write() = None,
-            Some(name) => {
-                if let Some(status) = ServerStatus::named(name) {
-                    *self.overridden.write() = Some(status);
-                }
-            }
-        }
+        *self.overridden.write() = name.and_then(ServerStatus::named);
     }
 
     /// The status now.
@@ -128,9 +121,10 @@ mod tests {
         status.serves();
         assert_eq!(status.current(), ServerStatus::Down);
         status.overrides(Some("PAUSED"));
-        status.overrides(Some("nonsense"));
         assert_eq!(status.current(), ServerStatus::Paused);
-        status.overrides(Some(" "));
+        status.overrides(Some("nonsense"));
+        assert_eq!(status.current(), ServerStatus::Down);
+        status.overrides(None);
         status.data_is_ready();
         assert_eq!(status.current(), ServerStatus::Up);
         let status = Status::new(false);

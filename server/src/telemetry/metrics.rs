@@ -81,6 +81,9 @@ pub fn monitor(name: &'static str) -> Gauge {
 
 /// One request served. `path` is that of the route, never the one sent: a label must not grow with what clients invent.
 pub fn request(method: &'static str, path: &'static str, status: u16, took: Duration) {
+    if HANDLE.get().is_none() {
+        return;
+    }
     let outcome = match status / 100 {
         1 => "INFORMATIONAL",
         2 => "SUCCESS",
