@@ -1,10 +1,12 @@
 //! `tandem-server`: flags, properties and environment become a running node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use tandem_server::http::server;
+use tandem_server::naming::cleaner::CleanSettings;
 use tandem_server::node::Node;
 use tandem_server::settings::Settings;
 
@@ -50,5 +52,9 @@ async fn main() -> anyhow::Result<()> {
             std::future::pending::<()>().await;
         }
     };
-    server::serve(listener, Node::new(settings), stop).await.context("serving stopped")
+    let node = Node::new(settings);
+    tokio::select! {
+        served = server::serve(listener, Arc::clone(&node), stop) => served.context("serving stopped"),
+        () = node.run_naming(CleanSettings::SHIPPED) => Ok(()),
+    }
 }

@@ -42,7 +42,18 @@ impl Route {
 
 /// All endpoints. Each controller file contributes its own list.
 pub fn all() -> Vec<Route> {
-    [super::console::routes()].concat()
+    [
+        super::instance::routes(),
+        super::service::routes(),
+        super::cluster::routes(),
+        super::health::routes(),
+        super::catalog::routes(),
+        super::operator::routes(),
+        super::api::routes(),
+        super::raft::routes(),
+        super::console::routes(),
+    ]
+    .concat()
 }
 
 /// What a method and path lead to.
