@@ -86,10 +86,10 @@ fn instances<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 fn response_times<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let params = &request.params;
-        let name = params.spring_required("serviceName")?;
+        let name = params.required("serviceName")?;
         let service = node
             .registry
-            .find(params.spring_optional("namespaceId", "public"), name)
+            .find(params.spring_optional("namespaceId", "public"), &name)
             .ok_or_else(|| ApiError::illegal("request service doesn't exist"))?;
         let state = service.read();
         let normalized = node.switches.get().tcp_health_params.max;

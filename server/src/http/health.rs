@@ -12,6 +12,9 @@ use crate::naming::instances;
 use crate::naming::service::ServiceId;
 use crate::node::Node;
 
+/// What one of the filters takes `health/checkers` for: it passes there and no controller answers.
+pub const UNREACHABLE: &str = "/v1/ns/healthcheckers";
+
 /// The endpoints. `health/checkers` is declared upstream in a way that nothing can reach: one filter knows it by
 /// another path than the dispatcher.
 pub fn routes() -> Vec<Route> {

@@ -15,8 +15,8 @@ use crate::naming::{instances, switches::SwitchDomain};
 use crate::node::Node;
 
 /// What the JVM says when a Java client's version has nothing to split.
-pub(super) const NO_VERSION: &str = "Cannot invoke \"com.fasterxml.jackson.core.Version.compareTo\
-                                     (com.fasterxml.jackson.core.Version)\" because \"clientInfo.version\" is null";
+pub(super) const NO_VERSION: &str = "Cannot invoke \"org.codehaus.jackson.Version.compareTo(org.codehaus.\
+                                     jackson.Version)\" because \"clientInfo.version\" is null";
 
 /// `GET instance/list`.
 pub(super) fn list<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {

@@ -186,6 +186,7 @@ fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRou
     let method = request.method.as_str();
     match router.find(method, &request.path) {
         Found::Endpoint(route) => Ok(route),
+        Found::Nothing if method == "GET" && request.path == super::health::UNREACHABLE => Err(NoRoute::Nothing),
         Found::Nothing | Found::OtherMethod if naming => Err(NoRoute::Naming),
         Found::OtherMethod => Err(NoRoute::OtherMethod),
         Found::Nothing if request.path == "/error" => Err(NoRoute::Error),

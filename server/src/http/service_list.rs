@@ -214,7 +214,7 @@ pub(super) fn subscribers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answ
             json.raw(",\"app\":").string(&known.app);
             json.raw(",\"ip\":").string(&known.address.ip().to_string());
             json.raw(",\"namespaceId\":").string(&namespace);
-            json.raw(",\"serviceName\":").string(&service).raw("}");
+            json.raw(",\"serviceName\":").string(&known.service.name).raw("}");
         });
         json.raw(",\"count\":").int(i64::from(count)).raw("}");
         Ok(Response::json_text(json.into_bytes()))

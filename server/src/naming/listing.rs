@@ -3,6 +3,7 @@
 use super::json::JsonBuffer;
 use super::service::Service;
 use super::view::{HostView, ServiceView};
+use crate::java;
 
 /// What to show of a service.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +96,13 @@ fn select<'a>(view: &'a ServiceView, clusters: &str) -> Vec<&'a HostView> {
     if clusters.is_empty() {
         return view.clusters.iter().flat_map(|cluster| &cluster.hosts).collect();
     }
-    clusters
-        .split(',')
+    let names = java::split(clusters, ",");
+    if names.is_empty() {
+        // Commas alone name no cluster.
+        return select(view, "");
+    }
+    names
+        .into_iter()
         .filter_map(|name| view.clusters.iter().find(|cluster| cluster.name == name))
         .flat_map(|cluster| &cluster.hosts)
         .collect()

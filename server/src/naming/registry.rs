@@ -1,8 +1,9 @@
 //! All services of this node. Every change goes through here, so that none is left unannounced.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use parking_lot::RwLock;
 
 use super::changes::{Announcer, Change, Changes};
@@ -16,8 +17,8 @@ type Namespace = BTreeMap<Arc<str>, Arc<Service>>;
 /// All services of this node.
 #[derive(Debug, Default)]
 pub struct Registry {
-    /// A namespace stays known when its last service goes, as in Nacos.
-    namespaces: RwLock<HashMap<Arc<str>, Namespace>>,
+    /// In order of first use. A namespace stays known when its last service goes, as in Nacos.
+    namespaces: RwLock<IndexMap<Arc<str>, Namespace>>,
     announcer: Announcer,
 }
 
@@ -52,7 +53,7 @@ impl Registry {
         Some(self.namespaces.read().get(namespace)?.values().cloned().collect())
     }
 
-    /// Every namespace ever used.
+    /// Every namespace ever used, in order of first use.
     pub fn namespaces(&self) -> Vec<Arc<str>> {
         self.namespaces.read().keys().cloned().collect()
     }

@@ -9,6 +9,8 @@ use indexmap::IndexMap;
 use parking_lot::Mutex;
 
 use super::service::ServiceId;
+use super::validate;
+use crate::java;
 
 /// Subscribers kept on one node; further ones are answered like clients that cannot be pushed.
 const SUBSCRIBERS_MAX: usize = 200_000;
@@ -83,18 +85,42 @@ impl Subscribers {
     }
 
     /// Subscribers whose service's name and group contain the parts of `grouped` and whose namespace begins with
-    /// `namespace` (compat/spec/naming-api.md §9.8).
+    /// `namespace` (compat/spec/naming-api.md §9.8); those of one service in the order of the official hash table.
     pub fn search(&self, grouped: &str, namespace: &str) -> Vec<Subscriber> {
-        let (group, name) = grouped.split_once("@@").unwrap_or(("", grouped));
+        let (group, name) = (validate::group_of(grouped), validate::name_of(grouped));
         let by_service = self.by_service.lock();
-        by_service
+        let mut services: Vec<(&ServiceId, &IndexMap<Key, Subscriber>)> = by_service
             .iter()
             .filter(|(id, _)| {
-                let (known_group, known_name) = id.name.split_once("@@").unwrap_or(("", &id.name));
-                id.namespace.starts_with(namespace) && known_group.contains(group) && known_name.contains(name)
+                id.namespace.starts_with(namespace)
+                    && validate::group_of(&id.name).contains(group)
+                    && validate::name_of(&id.name).contains(name)
             })
-            .flat_map(|(_, known)| known.values().cloned())
+            .collect();
+        services.sort_unstable_by_key(|(id, _)| *id);
+        services
+            .into_iter()
+            .flat_map(|(_, known)| {
+                let mut known: Vec<Subscriber> = known.values().cloned().collect();
+                // Created for 1024 entries, which rounds up to this.
+                let mut capacity = 2048;
+                while known.len() * 4 > capacity * 3 {
+                    capacity *= 2;
+                }
+                known.sort_by_cached_key(|subscriber| java::bucket(&subscriber.identity(), capacity));
+                known
+            })
             .collect()
+    }
+}
+
+impl Subscriber {
+    /// Text by which official Nacos tells subscribers apart.
+    fn identity(&self) -> String {
+        format!(
+            "serviceName: {}, clusters: {}, address: /{}, agent: {}",
+            self.service.name, self.clusters, self.address, self.agent
+        )
     }
 }
 

@@ -130,8 +130,5 @@ pub fn in_list_order(instances: &mut [&Instance]) {
     while instances.len() * 4 > capacity * 3 {
         capacity *= 2;
     }
-    instances.sort_by_cached_key(|instance| {
-        let hash = java::string_hash(&instance.key().datum_key()) as u32;
-        (hash ^ (hash >> 16)) as usize & (capacity - 1)
-    });
+    instances.sort_by_cached_key(|instance| java::bucket(&instance.key().datum_key(), capacity));
 }
