@@ -18,6 +18,8 @@ use crate::naming::service::{ServiceId, ServiceState};
 use crate::node::Node;
 use crate::settings::Settings;
 
+mod client_writes;
+mod raw;
 mod replication;
 mod wire;
 
