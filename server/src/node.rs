@@ -12,6 +12,7 @@ use crate::cluster::status::Status;
 use crate::naming::registry::Registry;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::telemetry::metrics;
 
 /// How long background work may take to end when the node stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -67,6 +68,7 @@ impl Node {
                 Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
             self.tasks.spawn("reporter", reporter.run());
         }
+        self.tasks.spawn("metrics upkeep", metrics::upkeep());
         self.status.serves();
         Ok(())
     }
