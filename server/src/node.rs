@@ -9,6 +9,8 @@ use crate::cluster::lookup::Lookup;
 use crate::cluster::members::Members;
 use crate::cluster::reporter::Reporter;
 use crate::cluster::status::Status;
+use crate::distro::Distro;
+use crate::distro::peer_client::PeerClient;
 use crate::naming::registry::Registry;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -34,6 +36,8 @@ pub struct Node {
     pub status: Arc<Status>,
     /// Calls to other members; clones share its connections.
     pub client: reqwest::Client,
+    /// Replication of ephemeral instances.
+    pub distro: Arc<Distro>,
     /// Background work.
     pub tasks: Tasks,
 }
@@ -44,11 +48,21 @@ impl Node {
         let members = Arc::new(Members::new(&settings));
         let client = client::new(&settings);
         let tasks = Tasks::default();
+        let registry = Arc::new(Registry::new());
+        let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
+        let distro = Distro::new(
+            Arc::clone(&registry),
+            Arc::clone(&members),
+            Arc::new(peer_client),
+            settings.distro.clone(),
+            Box::new(|| true),
+        );
         Arc::new(Node {
-            registry: Arc::new(Registry::new()),
+            registry,
             lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
             departures: Departures::default(),
             status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
+            distro,
             members,
             client,
             tasks,
@@ -62,6 +76,7 @@ impl Node {
     /// One sentence, when the node cannot take part in its cluster.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.lookup.start().await?;
+        self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
         if !self.settings.standalone {
             let context_path = &self.settings.context_path;
             let reporter =

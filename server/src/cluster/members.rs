@@ -118,7 +118,7 @@ impl Members {
     /// Puts another list in the place of this one. As in official nodes every member of a changed list starts as UP;
     /// unlike there, what it said about itself is kept. An empty list changes nothing. True when the list changed:
     /// it is then worth writing back.
-    pub(super) fn replace(&self, entries: &[Entry]) -> bool {
+    pub(crate) fn replace(&self, entries: &[Entry]) -> bool {
         if entries.is_empty() {
             return false;
         }

@@ -9,6 +9,8 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
+//! - [`distro`]: what peers call
+//! - `naming_*`, `console`: the controllers
 //! - [`rest_result`]: the envelope of the core and console APIs
 //! - `naming_*`, `core_*`, `console`, `actuator`: the controllers
 
@@ -17,6 +19,7 @@ pub mod actuator;
 pub mod console;
 pub mod core_cluster;
 pub mod cors;
+pub mod distro;
 pub mod error_page;
 pub mod firewall;
 pub mod form;

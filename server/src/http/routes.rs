@@ -42,7 +42,8 @@ impl Route {
 
 /// All endpoints. Each controller file contributes its own list.
 pub fn all() -> Vec<Route> {
-    [super::console::routes(), super::core_cluster::routes(), super::actuator::routes()].concat()
+    [super::console::routes(), super::core_cluster::routes(), super::actuator::routes(), super::distro::routes()]
+        .concat()
 }
 
 /// What a method and path lead to.

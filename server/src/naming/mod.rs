@@ -5,8 +5,12 @@
 //! - [`service`]: one service, its clusters and both instance lists
 //! - [`registry`]: all services; every change goes through it
 //! - [`changes`]: who wants to know, told at once, without a queue that can grow
+//! - [`push`]: consumers told by UDP
+//! - [`expiry`]: instances whose beats stop
 
 pub mod changes;
+pub mod expiry;
 pub mod instance;
+pub mod push;
 pub mod registry;
 pub mod service;
