@@ -1,6 +1,7 @@
 //! The one place that knows every part of a node and wires them together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cluster::client;
@@ -11,13 +12,20 @@ use crate::cluster::reporter::Reporter;
 use crate::cluster::status::Status;
 use crate::distro::Distro;
 use crate::distro::peer_client::PeerClient;
+use crate::naming::cleaner::{self, CleanSettings};
+use crate::naming::consistency::Consistency;
+use crate::naming::expiry::Expiry;
 use crate::naming::registry::Registry;
+use crate::naming::subscribers::{PushCount, Subscribers};
+use crate::naming::switches::Switches;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics;
 
 /// How long background work may take to end when the node stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// How often status and expiry follow the switches; official nodes work their status out every 5 s.
+const SWITCHES_PERIOD: Duration = Duration::from_secs(1);
 
 /// A running node: handles of its parts. Parts do not know the node; controllers do.
 #[derive(Debug)]
@@ -26,6 +34,14 @@ pub struct Node {
     pub settings: Settings,
     /// Services and instances.
     pub registry: Arc<Registry>,
+    /// Whether a write that needs consensus may be taken.
+    pub consistency: Arc<Consistency>,
+    /// What operators change at run time.
+    pub switches: Arc<Switches>,
+    /// Who is to be pushed.
+    pub subscribers: Arc<Subscribers>,
+    /// What the push did.
+    pub pushes: Arc<PushCount>,
     /// The cluster.
     pub members: Arc<Members>,
     /// Where the member list comes from.
@@ -49,16 +65,22 @@ impl Node {
         let client = client::new(&settings);
         let tasks = Tasks::default();
         let registry = Arc::new(Registry::new());
+        let switches = Arc::new(Switches::default());
         let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
+        let enabled = Arc::clone(&switches);
         let distro = Distro::new(
             Arc::clone(&registry),
             Arc::clone(&members),
             Arc::new(peer_client),
             settings.distro.clone(),
-            Box::new(|| true),
+            Box::new(move || enabled.get().distro_enabled),
         );
         Arc::new(Node {
             registry,
+            consistency: Arc::new(Consistency::new(settings.standalone)),
+            switches,
+            subscribers: Arc::new(Subscribers::default()),
+            pushes: Arc::new(PushCount::default()),
             lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
             departures: Departures::default(),
             status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
@@ -70,22 +92,53 @@ impl Node {
         })
     }
 
-    /// Starts the background work; the listener must be bound already, since peers answer at once.
+    /// Starts the background work, loads what the peers hold and lets clients in. Serve already while it runs: members
+    /// that start together answer each other before they answer anybody else.
     ///
     /// # Errors
     /// One sentence, when the node cannot take part in its cluster.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.lookup.start().await?;
-        self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
         if !self.settings.standalone {
             let context_path = &self.settings.context_path;
             let reporter =
                 Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
             self.tasks.spawn("reporter", reporter.run());
         }
+        self.start_naming();
         self.tasks.spawn("metrics upkeep", metrics::upkeep());
+        self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
         self.status.serves();
         Ok(())
+    }
+
+    /// What naming does by itself.
+    fn start_naming(&self) {
+        let (status, switches) = (Arc::clone(&self.status), Arc::clone(&self.switches));
+        let expiring = Arc::new(AtomicBool::new(true));
+        let enabled = Arc::clone(&expiring);
+        self.tasks.spawn("switches", async move {
+            let mut ticks = tokio::time::interval(SWITCHES_PERIOD);
+            loop {
+                ticks.tick().await;
+                let switches = switches.get();
+                status.overrides(switches.overridden_server_status.as_deref());
+                enabled.store(switches.health_check_enabled, Ordering::Relaxed);
+            }
+        });
+        let naming = &self.settings.naming;
+        let distro = Arc::clone(&self.distro);
+        let responsible = Box::new(move |service: &str| distro.responsible(service));
+        let expiry = Expiry::new(Arc::clone(&self.registry), responsible, expiring, naming.expire_instance);
+        self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
+        let clean = CleanSettings {
+            enabled: naming.empty_service_auto_clean,
+            initial_delay: naming.empty_service_initial_delay,
+            period: naming.empty_service_period,
+        };
+        let distro = Arc::clone(&self.distro);
+        let cleaning = cleaner::run(Arc::clone(&self.registry), clean, move |service| distro.responsible(service));
+        self.tasks.spawn("cleaner", cleaning);
     }
 
     /// Stops the background work; call it when nothing is served any more.

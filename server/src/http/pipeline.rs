@@ -153,9 +153,24 @@ fn is_naming(path: &str) -> bool {
     path.strip_prefix(NAMING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `TrafficReviseFilter`.
-fn traffic(_node: &Arc<Node>, _request: &Request) -> Option<Response> {
-    None
+/// `TrafficReviseFilter`: limited URLs, and a status that does not take this request.
+fn traffic(node: &Node, request: &Request) -> Option<Response> {
+    let switches = node.switches.get();
+    if !switches.limited_url_map.is_empty() {
+        // A missing query reads "null" here.
+        let url = format!("{}?{}", request.raw_path, request.raw_query.as_deref().unwrap_or("null"));
+        if let Some((_, status)) = switches.limited_url_map.iter().find(|(prefix, _)| url.starts_with(prefix.as_str()))
+        {
+            return Some(error_page::empty(u16::try_from(*status).unwrap_or(500)));
+        }
+    }
+    let status = node.status.current();
+    if status.admits(request.method == Method::GET, request.agent().starts_with("Nacos-Server")) {
+        return None;
+    }
+    let mut refusal = error_page::empty(503);
+    refusal.body = format!("server is {} now, please try again later!", status.as_str()).into();
+    Some(refusal)
 }
 
 enum NoRoute {
@@ -169,6 +184,7 @@ fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRou
     let method = request.method.as_str();
     match router.find(method, &request.path) {
         Found::Endpoint(route) => Ok(route),
+        Found::Nothing if method == "GET" && request.path == super::health::UNREACHABLE => Err(NoRoute::Nothing),
         Found::Nothing | Found::OtherMethod if naming => Err(NoRoute::Naming),
         Found::OtherMethod => Err(NoRoute::OtherMethod),
         Found::Nothing if request.path == "/error" => Err(NoRoute::Error),
