@@ -12,11 +12,14 @@ use crate::cluster::reporter::Reporter;
 use crate::cluster::status::Status;
 use crate::distro::Distro;
 use crate::distro::peer_client::PeerClient;
+use crate::naming::agent::Agent;
 use crate::naming::cleaner::{self, CleanSettings};
 use crate::naming::consistency::Consistency;
 use crate::naming::expiry::Expiry;
+use crate::naming::instances;
+use crate::naming::listing::{self, ListQuery};
+use crate::naming::push::{PushService, Subscriber};
 use crate::naming::registry::Registry;
-use crate::naming::subscribers::{PushCount, Subscribers};
 use crate::naming::switches::Switches;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -38,10 +41,8 @@ pub struct Node {
     pub consistency: Arc<Consistency>,
     /// What operators change at run time.
     pub switches: Arc<Switches>,
-    /// Who is to be pushed.
-    pub subscribers: Arc<Subscribers>,
-    /// What the push did.
-    pub pushes: Arc<PushCount>,
+    /// Consumers that want to be told, and the telling.
+    pub push: Arc<PushService>,
     /// The cluster.
     pub members: Arc<Members>,
     /// Where the member list comes from.
@@ -75,12 +76,16 @@ impl Node {
             settings.distro.clone(),
             Box::new(move || enabled.get().distro_enabled),
         );
+        let (shown, cache) = (Arc::clone(&registry), Arc::clone(&switches));
+        let push = PushService::new(
+            Arc::clone(&registry),
+            Box::new(move |subscriber| pushed_list(&shown, &cache, subscriber)),
+        );
         Arc::new(Node {
             registry,
             consistency: Arc::new(Consistency::new(settings.standalone)),
             switches,
-            subscribers: Arc::new(Subscribers::default()),
-            pushes: Arc::new(PushCount::default()),
+            push,
             lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
             departures: Departures::default(),
             status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
@@ -117,6 +122,7 @@ impl Node {
         let (status, switches) = (Arc::clone(&self.status), Arc::clone(&self.switches));
         let expiring = Arc::new(AtomicBool::new(true));
         let enabled = Arc::clone(&expiring);
+        let push = Arc::clone(&self.push);
         self.tasks.spawn("switches", async move {
             let mut ticks = tokio::time::interval(SWITCHES_PERIOD);
             loop {
@@ -124,12 +130,19 @@ impl Node {
                 let switches = switches.get();
                 status.overrides(switches.overridden_server_status.as_deref());
                 enabled.store(switches.health_check_enabled, Ordering::Relaxed);
+                push.set_zombie_after(u64::try_from(switches.default_push_cache_millis).unwrap_or_default());
             }
         });
         let naming = &self.settings.naming;
         let distro = Arc::clone(&self.distro);
         let responsible = Box::new(move |service: &str| distro.responsible(service));
         let expiry = Expiry::new(Arc::clone(&self.registry), responsible, expiring, naming.expire_instance);
+        let push = Arc::clone(&self.push);
+        self.tasks.spawn("push", async move {
+            if let Err(error) = push.run().await {
+                tracing::error!(%error, "consumers are not pushed: no UDP socket");
+            }
+        });
         self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
         let clean = CleanSettings {
             enabled: naming.empty_service_auto_clean,
@@ -145,4 +158,19 @@ impl Node {
     pub async fn stop(&self) {
         self.tasks.stop(STOP_MAX).await;
     }
+}
+
+/// What a subscriber is sent: the list it would get if it asked, with the cache time of consumers that are pushed.
+fn pushed_list(registry: &Registry, switches: &Switches, subscriber: &Subscriber) -> Option<String> {
+    let service = registry.get(&subscriber.service)?;
+    let query = ListQuery {
+        clusters: &subscriber.clusters,
+        healthy_only: false,
+        check_only: false,
+        env: "",
+        cache_millis: switches.get().default_push_cache_millis,
+        grouped_names: Agent::parse(&subscriber.agent).shows_groups().unwrap_or(true),
+        now: instances::now(),
+    };
+    listing::render(&service, &query).ok().and_then(|body| String::from_utf8(body).ok())
 }

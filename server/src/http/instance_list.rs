@@ -9,8 +9,9 @@ use super::routes::Answer;
 use crate::java;
 use crate::naming::agent::Agent;
 use crate::naming::listing::{self, ListQuery};
+use crate::naming::push::Subscriber;
 use crate::naming::service::ServiceId;
-use crate::naming::subscribers::{Subscriber, address};
+use crate::naming::subscribers::address;
 use crate::naming::{instances, switches::SwitchDomain};
 use crate::node::Node;
 
@@ -59,9 +60,8 @@ fn answer(node: &Node, request: &Request, id: &ServiceId) -> Result<Response, Ap
             address,
             agent: request.agent().to_owned(),
             app: app.into_owned(),
-            last_asked: instances::now(),
         });
-        if subscriber.is_some_and(|subscriber| node.subscribers.subscribe(subscriber)) {
+        if subscriber.is_some_and(|subscriber| node.push.subscribe(subscriber)) {
             cache_millis = switches.default_push_cache_millis;
         }
     }

@@ -122,7 +122,8 @@ fn push_state<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let detail = request.params.spring_bool("detail", false)?;
         let reset = request.params.spring_bool("reset", false)?;
-        let (total, failed) = node.pushes.get();
+        let state = node.push.state(detail);
+        let (total, failed) = (state.total, state.failed);
         let succeeded = total.saturating_sub(failed);
         let mut json = JsonBuffer::new();
         json.raw("{\"succeed\":").int(succeeded as i64).raw(",\"total\":").int(total as i64).raw(",\"ratio\":");
@@ -132,10 +133,12 @@ fn push_state<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             json.float(succeeded as f32 / total as f32);
         }
         if detail {
-            json.raw(",\"data\":[]");
+            json.raw(",\"data\":").array(&state.pending, |json, packet| {
+                json.string(packet);
+            });
         }
         if reset {
-            node.pushes.reset();
+            node.push.reset();
         }
         json.raw(",\"reset\":").bool(reset).raw("}");
         Ok(Response::json_text(json.into_bytes()))

@@ -24,7 +24,7 @@ pub fn routes() -> Vec<Route> {
         Route::local("GET", "/v1/ns/service/names", service_list::names),
         Route::local("POST", "/v1/ns/service/status", status),
         Route::local("PUT", "/v1/ns/service/checksum", checksum),
-        Route::local("GET", "/v1/ns/service/subscribers", service_list::subscribers),
+        Route::local("GET", "/v1/ns/service/subscribers", service_list::subscribed),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::naming::agent::{Agent, ClientType};
 use crate::naming::json::JsonBuffer;
 use crate::naming::selector::text_of;
 use crate::naming::service::Service;
-use crate::naming::{catalog, instances, validate};
+use crate::naming::{catalog, subscribers, validate};
 use crate::node::Node;
 
 /// `NumberUtils.toInt`: what is no number is 0.
@@ -189,16 +189,14 @@ pub(super) fn all_dom_names<'a>(node: &'a Arc<Node>, request: &'a Request) -> An
 }
 
 /// `GET service/subscribers`: those this node knows.
-pub(super) fn subscribers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+pub(super) fn subscribed<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let params = &request.params;
         let page = int_or_zero(&params.required("pageNo")?);
         let size = int_or_zero(&params.required("pageSize")?);
         let namespace = namespace(params);
         let service = params.required("serviceName")?;
-        let max_age = node.switches.get().default_push_cache_millis;
-        node.subscribers.forget_silent(instances::now(), max_age);
-        let found = node.subscribers.search(&service, &namespace);
+        let found = subscribers::search(&node.push, &service, &namespace);
         let count = i32::try_from(found.len()).unwrap_or(i32::MAX);
         let start = page.wrapping_sub(1).wrapping_mul(size).max(0);
         let end = start.wrapping_add(size).min(count);
