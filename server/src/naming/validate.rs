@@ -67,10 +67,10 @@ pub fn instance(instance: &Instance) -> Result<(), NamingError> {
 
 /// The weight's range; not a number passes.
 pub fn weight(weight: f64) -> Result<(), NamingError> {
-    if weight > WEIGHT_MAX || weight < 0.0 {
-        return Err(NamingError::invalid("instance format invalid: The weights range from 0.0 to 10000.0"));
+    if weight.is_nan() || (0.0..=WEIGHT_MAX).contains(&weight) {
+        return Ok(());
     }
-    Ok(())
+    Err(NamingError::invalid("instance format invalid: The weights range from 0.0 to 10000.0"))
 }
 
 /// The weight as it is stored.
