@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
 use http::request::Parts;
+use http::{Method, Version};
 
 use super::accept::{self, Accept};
 use super::form::{POST_FORM_BYTES_MAX, Pairs, decode};
@@ -86,6 +86,9 @@ fn admit(
         + 13;
     let context = node.settings.context_path.as_str();
     let below = raw_path.strip_prefix(context).filter(|rest| rest.is_empty() || rest.starts_with(['/', ';']));
+    if parts.version == Version::HTTP_11 && !parts.headers.contains_key("host") {
+        return Err(error_page::tomcat(400));
+    }
     let refused = firewall::check(&parts.method, &raw_path, raw_query.as_deref(), head_bytes, accept);
     match (&refused, below) {
         // Outside the context path only the connector's own refusals come first.
@@ -184,6 +187,8 @@ enum NoRoute {
 
 fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRoute> {
     let method = request.method.as_str();
+    // Outside the naming filters Spring serves HEAD with whatever serves GET.
+    let method = if !naming && method == "HEAD" { "GET" } else { method };
     match router.find(method, &request.path) {
         Found::Endpoint(route) => Ok(route),
         Found::Nothing if method == "GET" && request.path == super::health::UNREACHABLE => Err(NoRoute::Nothing),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::error::NamingError;
 use super::json::jackson_message;
+use super::selector::{NULL_FIELD, text_of};
 
 /// Who sent a report, `ip:port`.
 pub fn sender(report: &str) -> Result<String, NamingError> {
@@ -13,10 +14,5 @@ pub fn sender(report: &str) -> Result<String, NamingError> {
             jackson_message(report),
         ])
     })?;
-    super::selector::text_of(value.get("clientIP")).ok_or_else(|| {
-        NamingError::internal(
-            "Cannot invoke \"com.fasterxml.jackson.databind.JsonNode.asText()\" because the return value of \
-             \"com.fasterxml.jackson.databind.JsonNode.get(String)\" is null",
-        )
-    })
+    text_of(value.get("clientIP")).ok_or_else(|| NamingError::internal(NULL_FIELD))
 }
