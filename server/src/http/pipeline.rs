@@ -33,8 +33,14 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
     if naming && let Some(refusal) = traffic(node, &request) {
         return refusal;
     }
-    if naming && let Some(answer) = cors::preflight(&request) {
+    if let Some(answer) = cors::preflight(&request, naming) {
         return answer;
+    }
+    if !naming && request.method == Method::OPTIONS {
+        let methods = router.methods(&request.path);
+        if !methods.is_empty() {
+            return cors::options(&methods);
+        }
     }
     let route = match find(router, &request, naming) {
         Ok(route) => route,
