@@ -3,18 +3,32 @@
 //! server.
 //!
 //! # Layout
+//! - [`cli`]: every subcommand and flag
 //! - [`target`]: what can be measured, and how it is started and given back
+//! - [`guard`]: gives everything back when the harness itself is killed
+//! - [`doctor`]: what this machine has, and where the real server comes from
 //! - [`client`]: a Nacos 1.x client written from the wire up
 //! - [`conformance`]: cases as data, run live against every target
 //! - [`experiment`]: sync latency, bursts, load, start-up, memory
+//! - [`profile`]: how much of each experiment, as data
+//! - [`compare`]: every experiment at every target, alternating
+//! - [`host`]: the machine and how busy it was
 //! - [`results`]: the record of a run
+//! - [`stats`]: distributions, and ratios with an interval
 //! - [`expect`]: what a run must show, as data, for use as a gate
-//! - [`report`]: `results.json` → Markdown, HTML, JUnit; ratios; comparison with a baseline
+//! - [`report`]: `results.json` → Markdown, HTML, JUnit; comparison with a baseline
 
+pub mod cli;
 pub mod client;
+pub mod compare;
 pub mod conformance;
+pub mod doctor;
 pub mod expect;
 pub mod experiment;
+pub mod guard;
+pub mod host;
+pub mod profile;
 pub mod report;
 pub mod results;
+pub mod stats;
 pub mod target;

@@ -1,2 +1,7 @@
 //! `tandem`: the harness on the command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tandem::cli::main()
+}

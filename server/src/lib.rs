@@ -3,13 +3,18 @@
 //! # Layout
 //! - [`naming`]: services, instances, beats, push; knows no peer and no HTTP
 //! - [`cluster`]: members, their states, who is responsible for what
+//! - [`distro`]: ephemeral instances replicated between nodes
 //! - [`http`]: the client API and what peers call, one file per official controller
-//! - [`settings`], [`node`]: what the operator said, and the wiring
+//! - [`settings`], [`node`], [`tasks`]: what the operator said, the wiring, and background work
+//! - [`telemetry`]: log and metrics
 //! - [`java`]: the corners of the Java runtime that show on the wire
 
 pub mod cluster;
+pub mod distro;
 pub mod http;
 pub mod java;
 pub mod naming;
 pub mod node;
 pub mod settings;
+pub mod tasks;
+pub mod telemetry;

@@ -1,60 +1,98 @@
 //! `tandem-server`: flags, properties and environment become a running node.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use tandem_server::http::server;
-use tandem_server::naming::cleaner::CleanSettings;
 use tandem_server::node::Node;
 use tandem_server::settings::Settings;
+use tandem_server::settings::flags::Flags;
+use tandem_server::telemetry::{logs, metrics};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// A Nacos 1.4 node.
-#[derive(Debug, Parser)]
-#[command(name = "tandem-server", version)]
-struct Flags {
-    /// Home directory: conf/ and data/
-    #[arg(long, default_value = ".")]
-    home: PathBuf,
-    /// HTTP port
-    #[arg(long, default_value_t = 8848)]
-    port: u16,
-    /// Address as peers write it
-    #[arg(long, default_value = "127.0.0.1")]
-    ip: String,
-    /// standalone or cluster
-    #[arg(long, default_value = "standalone", value_parser = ["standalone", "cluster"])]
-    mode: String,
+/// Could not start, as opposed to failed while running.
+const EXIT_NOT_STARTED: u8 = 2;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    // Names or values that are not text cannot be meant for this program.
+    let environment: BTreeMap<_, _> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match start(&flags, environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tandem-server: {error:#}");
+            ExitCode::from(EXIT_NOT_STARTED)
+        }
+    }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .with_writer(std::io::stderr)
-        .init();
-    let settings = Settings {
-        home: flags.home,
-        ip: flags.ip,
-        port: flags.port,
-        context_path: "/nacos".to_owned(),
-        standalone: flags.mode == "standalone",
-    };
-    let listener = tokio::net::TcpListener::bind(("0.0.0.0", settings.port))
-        .await
-        .with_context(|| format!("cannot listen on port {}", settings.port))?;
-    tracing::info!(address = %settings.address(), "listening");
-    let stop = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "cannot wait for the interrupt signal");
-            std::future::pending::<()>().await;
-        }
-    };
-    let node = Node::new(settings);
-    tokio::select! {
-        served = server::serve(listener, Arc::clone(&node), stop) => served.context("serving stopped"),
-        () = node.run_naming(CleanSettings::SHIPPED) => Ok(()),
+fn start(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result<()> {
+    let settings = Settings::load(flags, environment)?;
+    logs::start(&settings.log);
+    logs::notes(&settings.notes);
+    if settings.prometheus {
+        metrics::start();
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let listener = listen(settings.listen, settings.port).await?;
+    let node = Node::new(settings);
+    node.start().await?;
+    let stop = stop_signal()?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = node.settings.address(),
+        mode = if node.settings.standalone { "standalone" } else { "cluster" },
+        home = %node.settings.home.display(),
+        "serving"
+    );
+    let served = server::serve(listener, Arc::clone(&node), stop).await;
+    node.stop().await;
+    tracing::info!("stopped");
+    served.context("serving stopped")
+}
+
+/// All addresses means IPv6 and IPv4 in one socket, as for Tomcat; IPv4 alone where there is no IPv6.
+async fn listen(address: Option<IpAddr>, port: u16) -> anyhow::Result<TcpListener> {
+    let bound = match address {
+        Some(address) => TcpListener::bind((address, port)).await,
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+            }
+            bound => bound,
+        },
+    };
+    bound.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("port {port} (server.port) is in use by another process"),
+        std::io::ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!(
+                "this host does not have the address {} (server.address)",
+                address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+            )
+        }
+        _ => anyhow::anyhow!("cannot listen on port {port} (server.port): {error}"),
+    })
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping at SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping at SIGINT"),
+        }
+    })
 }

@@ -1,14 +1,30 @@
 //! The one place that knows every part of a node and wires them together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::cluster::client;
+use crate::cluster::leave::Departures;
+use crate::cluster::lookup::Lookup;
+use crate::cluster::members::Members;
+use crate::cluster::reporter::Reporter;
+use crate::cluster::status::Status;
+use crate::distro::Distro;
+use crate::distro::peer_client::PeerClient;
 use crate::naming::cleaner::{self, CleanSettings};
 use crate::naming::consistency::Consistency;
+use crate::naming::expiry::Expiry;
+use crate::naming::push::Push;
 use crate::naming::registry::Registry;
 use crate::naming::server_status::{self, ServerStatus};
 use crate::naming::subscribers::{PushCount, Subscribers};
 use crate::naming::switches::Switches;
 use crate::settings::Settings;
+use crate::tasks::Tasks;
+use crate::telemetry::metrics;
+
+/// How long background work may take to end when the node stops.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A running node: handles of its parts. Parts do not know the node; controllers do.
 #[derive(Debug)]
@@ -17,6 +33,20 @@ pub struct Node {
     pub settings: Settings,
     /// Services and instances.
     pub registry: Arc<Registry>,
+    /// The cluster.
+    pub members: Arc<Members>,
+    /// Where the member list comes from.
+    pub lookup: Lookup,
+    /// Departures the others were told of.
+    pub departures: Departures,
+    /// Whether this node is ready to take part.
+    pub readiness: Arc<Status>,
+    /// Calls to other members; clones share its connections.
+    pub client: reqwest::Client,
+    /// Replication of ephemeral instances.
+    pub distro: Arc<Distro>,
+    /// Background work.
+    pub tasks: Tasks,
     /// Whether a write that needs consensus may be taken.
     pub consistency: Arc<Consistency>,
     /// What operators change at run time.
@@ -32,22 +62,87 @@ pub struct Node {
 impl Node {
     /// A node with these settings; nothing runs yet.
     pub fn new(settings: Settings) -> Arc<Self> {
+        let members = Arc::new(Members::new(&settings));
+        let client = client::new(&settings);
+        let tasks = Tasks::default();
+        let registry = Arc::new(Registry::new());
+        let switches = Arc::new(Switches::default());
+        let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
+        let distro = Distro::new(
+            Arc::clone(&registry),
+            Arc::clone(&members),
+            Arc::new(peer_client),
+            settings.distro.clone(),
+            Arc::clone(&switches),
+        );
         Arc::new(Node {
-            registry: Arc::new(Registry::new()),
+            lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
+            departures: Departures::default(),
+            readiness: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
             consistency: Arc::new(Consistency::new(settings.standalone)),
-            switches: Arc::new(Switches::default()),
             status: Arc::new(ServerStatus::default()),
             subscribers: Arc::new(Subscribers::default()),
             pushes: Arc::new(PushCount::default()),
+            registry,
+            switches,
+            distro,
+            members,
+            client,
+            tasks,
             settings,
         })
     }
 
-    /// What naming does by itself: keeps the status, removes services that stay empty. Runs until dropped.
-    pub async fn run_naming(&self, clean: CleanSettings) {
-        tokio::join!(
-            server_status::run(Arc::clone(&self.status), Arc::clone(&self.switches)),
-            cleaner::run(Arc::clone(&self.registry), clean, |_| true),
+    /// Starts the background work; the listener must be bound already, since peers answer at once.
+    ///
+    /// # Errors
+    /// One sentence, when the node cannot take part in its cluster.
+    pub async fn start(&self) -> anyhow::Result<()> {
+        self.lookup.start().await?;
+        self.distro.start(&self.tasks, Arc::clone(&self.readiness)).await;
+        self.start_naming();
+        if !self.settings.standalone {
+            let context_path = &self.settings.context_path;
+            let reporter =
+                Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
+            self.tasks.spawn("reporter", reporter.run());
+        }
+        self.tasks.spawn("metrics upkeep", metrics::upkeep());
+        self.readiness.serves();
+        Ok(())
+    }
+
+    /// What naming does by itself: judges beats, pushes, keeps the status, removes services that stay empty.
+    pub fn start_naming(&self) {
+        let distro = Arc::clone(&self.distro);
+        let expiry = Expiry::new(
+            Arc::clone(&self.registry),
+            Box::new(move |name| distro.responsible(name)),
+            Arc::clone(&self.switches),
+            self.settings.naming.expire_instance,
         );
+        self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
+        let push = Push::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.subscribers),
+            Arc::clone(&self.pushes),
+            Arc::clone(&self.switches),
+        );
+        self.tasks.spawn("push", push.run());
+        self.tasks.spawn("status", server_status::run(Arc::clone(&self.status), Arc::clone(&self.switches)));
+        let naming = &self.settings.naming;
+        let clean = CleanSettings {
+            enabled: naming.empty_service_auto_clean,
+            initial_delay: naming.empty_service_initial_delay,
+            period: naming.empty_service_period,
+        };
+        let distro = Arc::clone(&self.distro);
+        let cleaner = cleaner::run(Arc::clone(&self.registry), clean, move |name| distro.responsible(name));
+        self.tasks.spawn("cleaner", cleaner);
+    }
+
+    /// Stops the background work; call it when nothing is served any more.
+    pub async fn stop(&self) {
+        self.tasks.stop(STOP_MAX).await;
     }
 }

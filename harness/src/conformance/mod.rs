@@ -1,1 +1,28 @@
 //! Conformance: cases as data, run live against every target and compared with the reference beside it.
+//!
+//! - [`case`]: the case files (`compat/cases`, format in its README)
+//! - [`recording`]: what the real server answered when it was recorded (`compat/recordings`)
+//! - [`answer`]: one answer, reduced to what is compared
+//! - [`normal`]: names of addresses and values that must differ, put in their place
+//! - [`compare`]: the first difference between two answers
+//! - [`play`]: the sequence of cases at one target
+//! - [`runner`]: reference and subjects side by side, and the verdicts
+//! - [`session`]: from targets to verdicts, servers started and given back
+//! - [`record`]: new recordings
+//! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
+
+pub mod answer;
+pub mod case;
+pub mod compare;
+#[cfg(test)]
+mod data_tests;
+pub mod difference;
+pub mod normal;
+pub mod place;
+pub mod play;
+pub mod record;
+pub mod recording;
+pub mod runner;
+#[cfg(test)]
+mod runner_tests;
+pub mod session;

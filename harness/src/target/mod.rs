@@ -2,9 +2,46 @@
 //!
 //! A [`Cluster`] owns everything that was started for it: processes, ports, directories, containers. It gives all of
 //! it back when it is shut down or dropped, and its guard process does so when the harness itself is killed.
+//!
+//! - [`spec`]: the grammar; [`options`]: how to launch; [`launch()`]: from both to a running cluster
+//! - `tandem`, `nacos`, `docker`: one launcher each; `reference` and `java` serve `nacos`
+//! - `seat`, `ports`, `process`, `ready`: what every launcher shares
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+pub(crate) mod docker;
+mod interrupt;
+pub(crate) mod java;
+mod launch;
+pub(crate) mod nacos;
+pub mod options;
+mod ports;
+mod process;
+pub(crate) mod procfs;
+pub mod progress;
+mod ready;
+pub(crate) mod reference;
+mod seat;
+pub mod spec;
+mod tandem;
+
+pub use interrupt::interrupted;
+pub use launch::launch;
+pub use options::{LaunchOptions, Mode, ReferenceChoice};
+pub use progress::{Progress, Silent, stderr_progress};
+pub use spec::TargetSpec;
+
+use crate::guard::Guard;
+use ports::Ports;
+use process::{CommandLine, Running};
+use ready::Prober;
 
 /// One running cluster of any kind.
 #[derive(Debug)]
@@ -17,6 +54,17 @@ pub struct Cluster {
     pub ready: Duration,
     /// Processor seconds of each node until it was ready; empty where it cannot be read.
     pub cpu_seconds: Vec<f64>,
+
+    /// What stands behind each node, same order.
+    slots: Vec<Slot>,
+    /// Every member's `host:port`, as members know each other.
+    members: BTreeSet<String>,
+    prober: Prober,
+    /// Directory of the whole run; gone with the cluster.
+    dir: Option<TempDir>,
+    /// Keeps other runs off the ports while nodes are stopped and started.
+    _ports: Option<Ports>,
+    guard: Option<Arc<Guard>>,
 }
 
 /// One member of a running cluster.
@@ -53,9 +101,308 @@ pub enum NodeKind {
     Url,
 }
 
+/// What a node is made of.
+#[derive(Debug)]
+enum Slot {
+    /// A child process; nothing runs between stop and start.
+    Process { command: CommandLine, running: Option<Running> },
+    /// A container, `None` once it is removed.
+    Container(Option<Box<docker::Container>>),
+    /// Nothing of ours.
+    Remote,
+}
+
 impl Node {
     /// `http://host:port/nacos`, without a trailing slash.
     pub fn base_url(&self) -> String {
         format!("http://{}{}", self.address, self.context_path)
     }
+}
+
+/// Sentence for everything that needs control over a process.
+const NOT_OURS: &str = "was not started by this harness, so it cannot be stopped, started or paused";
+
+impl Cluster {
+    /// A cluster of servers that somebody else runs: nothing is started, checked or given back.
+    pub fn of_running(target: &str, nodes: Vec<Node>) -> anyhow::Result<Self> {
+        Ok(Self {
+            target: target.to_owned(),
+            members: nodes.iter().map(|node| node.address.clone()).collect(),
+            slots: nodes.iter().map(|_| Slot::Remote).collect(),
+            nodes,
+            ready: Duration::ZERO,
+            cpu_seconds: Vec::new(),
+            prober: Prober::new()?,
+            dir: None,
+            _ports: None,
+            guard: None,
+        })
+    }
+
+    /// The node at a position.
+    pub fn node(&self, i: usize) -> anyhow::Result<&Node> {
+        self.nodes.get(i).with_context(|| format!("{} has no node {i}; it has {}", self.target, self.nodes.len()))
+    }
+
+    /// Resident memory of each node now, bytes; 0 for a node that is stopped, empty when no node is a process of this
+    /// machine.
+    pub fn rss_bytes(&self) -> Vec<u64> {
+        self.of_processes(procfs::rss_bytes)
+    }
+
+    /// Processor seconds each node's process has used so far; 0 for a node that is stopped, empty when no node is a
+    /// process of this machine.
+    pub fn cpu_seconds(&self) -> Vec<f64> {
+        self.of_processes(procfs::cpu_seconds)
+    }
+
+    fn of_processes<T: Default>(&self, read: impl Fn(u32) -> Option<T>) -> Vec<T> {
+        if self.slots.iter().all(|slot| matches!(slot, Slot::Remote)) {
+            return Vec::new();
+        }
+        self.nodes.iter().map(|node| node.pid.and_then(&read).unwrap_or_default()).collect()
+    }
+
+    /// Waits until the cluster is usable on every node, as at its start, and returns how long that took. Fails when a
+    /// process of it ends meanwhile, or at the time limit, naming what was missing.
+    pub async fn wait_ready(&mut self, limit: Duration, progress: &dyn Progress) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let interval = self.poll_interval();
+        loop {
+            let checks = self.nodes.iter().map(|node| self.prober.check(node, &self.members));
+            let mut missing: Vec<String> = futures::future::join_all(checks)
+                .await
+                .into_iter()
+                .zip(&self.nodes)
+                .filter_map(|(check, node)| Some(format!("{}: {}", node.address, check.err()?)))
+                .collect();
+            if missing.is_empty()
+                && let Some(node) = self.nodes.first().filter(|_| self.needs_persistent_probe())
+                && let Err(error) = self.prober.persistent_write(node).await
+            {
+                missing.push(format!("{}: {error}", node.address));
+            }
+            if missing.is_empty() {
+                return Ok(begun.elapsed());
+            }
+            self.check_alive().await?;
+            if begun.elapsed() > limit {
+                bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
+            }
+            let up = self.nodes.len().saturating_sub(missing.len());
+            let first = missing.first().map(String::as_str).unwrap_or_default();
+            progress.status(&format!("{}: {up} of {} nodes usable ({first})", self.target, self.nodes.len()));
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// Fine steps where a start takes milliseconds; a JVM on few cores must not be slowed down by questions.
+    fn poll_interval(&self) -> Duration {
+        let all_tandem = self.nodes.iter().all(|node| node.kind == NodeKind::Tandem);
+        Duration::from_millis(if all_tandem { 20 } else { 100 })
+    }
+
+    /// Real Nacos of the JRaft generation has no leader for a while after all nodes are up.
+    fn needs_persistent_probe(&self) -> bool {
+        let has_raft =
+            |node: &Node| node.kind == NodeKind::Nacos && !matches!(node.version.as_str(), "1.1.4" | "1.3.0");
+        self.nodes.iter().all(has_raft)
+    }
+
+    /// Fails when a node that should run has ended, with the end of its log.
+    async fn check_alive(&mut self) -> anyhow::Result<()> {
+        for (slot, node) in self.slots.iter_mut().zip(&self.nodes) {
+            match slot {
+                Slot::Process { command, running: Some(running) } => {
+                    if let Some(status) = running.ended() {
+                        let said = process::tail(&command.output, 15);
+                        bail!("{} at {} ended by itself ({status}):\n{said}", self.target, node.address);
+                    }
+                }
+                Slot::Container(Some(container)) if !container.is_running().await => {
+                    let said = String::from_utf8_lossy(&container.output().await).into_owned();
+                    bail!("the container at {} ended by itself:\n{said}", node.address);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    // === faults ===
+
+    fn slot(&mut self, i: usize) -> anyhow::Result<(&mut Slot, &mut Node)> {
+        match (self.slots.get_mut(i), self.nodes.get_mut(i)) {
+            (Some(slot), Some(node)) => Ok((slot, node)),
+            _ => bail!("{} has no node {i}", self.target),
+        }
+    }
+
+    /// Kills a node with SIGKILL; its directory and port stay.
+    pub async fn kill_node(&mut self, i: usize) -> anyhow::Result<()> {
+        let guard = self.guard.clone();
+        let (slot, node) = self.slot(i)?;
+        match slot {
+            Slot::Process { running, .. } => {
+                if let Some(mut running) = running.take() {
+                    running.kill();
+                    forget(guard.as_deref(), &running);
+                }
+            }
+            Slot::Container(Some(container)) => container.kill().await?,
+            _ => bail!("{} {NOT_OURS}", node.address),
+        }
+        node.pid = None;
+        Ok(())
+    }
+
+    /// Stops a node with SIGTERM, and SIGKILL when it does not end; its directory and port stay.
+    pub async fn stop_node(&mut self, i: usize) -> anyhow::Result<()> {
+        let guard = self.guard.clone();
+        let (slot, node) = self.slot(i)?;
+        match slot {
+            Slot::Process { running, .. } => {
+                if let Some(mut running) = running.take() {
+                    process::end_all(&mut [&mut running]).await;
+                    forget(guard.as_deref(), &running);
+                }
+            }
+            Slot::Container(Some(container)) => container.stop().await?,
+            _ => bail!("{} {NOT_OURS}", node.address),
+        }
+        node.pid = None;
+        Ok(())
+    }
+
+    /// Starts a stopped or killed node with the same directory and port. Returns at once: [`Self::wait_ready`] waits.
+    pub async fn start_node(&mut self, i: usize) -> anyhow::Result<()> {
+        let guard = self.guard.clone();
+        let (slot, node) = self.slot(i)?;
+        match (slot, guard) {
+            (Slot::Process { running: Some(_), .. }, _) => bail!("{} is running already", node.address),
+            (Slot::Process { command, running }, Some(guard)) => {
+                let started = command.spawn(&guard)?;
+                node.pid = Some(started.pid());
+                *running = Some(started);
+            }
+            (Slot::Container(Some(container)), _) => {
+                container.restart().await?;
+                node.pid = container.pid;
+            }
+            _ => bail!("{} {NOT_OURS}", node.address),
+        }
+        Ok(())
+    }
+
+    /// Freezes a node (SIGSTOP): its sockets stay open and nothing answers.
+    pub async fn pause(&mut self, i: usize) -> anyhow::Result<()> {
+        let (slot, node) = self.slot(i)?;
+        match slot {
+            Slot::Process { running: Some(running), .. } => running.signal(Signal::STOP),
+            Slot::Container(Some(container)) => container.pause().await?,
+            _ => bail!("{} is not running here, so it cannot be paused", node.address),
+        }
+        Ok(())
+    }
+
+    /// Lets a frozen node go on (SIGCONT).
+    pub async fn resume(&mut self, i: usize) -> anyhow::Result<()> {
+        let (slot, node) = self.slot(i)?;
+        match slot {
+            Slot::Process { running: Some(running), .. } => running.signal(Signal::CONT),
+            Slot::Container(Some(container)) => container.resume().await?,
+            _ => bail!("{} is not running here, so it cannot be resumed", node.address),
+        }
+        Ok(())
+    }
+
+    // === the end ===
+
+    /// Copies each node's configuration and logs to `dest/nodeN/`.
+    pub async fn keep_logs(&self, dest: &Path) -> anyhow::Result<()> {
+        for (i, (node, slot)) in self.nodes.iter().zip(&self.slots).enumerate() {
+            let to = dest.join(format!("node{i}"));
+            if let Some(home) = node.logs.as_deref().and_then(Path::parent) {
+                for part in ["logs", "conf"] {
+                    copy_tree(&home.join(part), &to.join(part))
+                        .with_context(|| format!("cannot keep the {part} of {}", node.address))?;
+                }
+            }
+            if let Slot::Container(Some(container)) = slot {
+                let output = container.output().await;
+                std::fs::create_dir_all(to.join("logs"))
+                    .and_then(|()| std::fs::write(to.join("logs/stdout.log"), output))
+                    .with_context(|| format!("cannot write to {}", to.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every node (SIGTERM, then SIGKILL) and removes everything that was made for the cluster.
+    pub async fn shutdown(mut self) -> anyhow::Result<()> {
+        process::end_all(&mut self.running()).await;
+        for slot in &mut self.slots {
+            if let Slot::Container(container) = slot
+                && let Some(container) = container.take()
+            {
+                container.remove().await?;
+            }
+        }
+        match self.dir.take() {
+            Some(dir) => remove_dir(dir),
+            None => Ok(()),
+        }
+    }
+
+    fn running(&mut self) -> Vec<&mut Running> {
+        self.slots
+            .iter_mut()
+            .filter_map(|slot| match slot {
+                Slot::Process { running, .. } => running.as_mut(),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Drop for Cluster {
+    /// The same as [`Cluster::shutdown`], without a runtime; containers are the guard's to remove.
+    fn drop(&mut self) {
+        process::end_all_blocking(&mut self.running());
+        if let Some(dir) = self.dir.take()
+            && let Err(error) = remove_dir(dir)
+        {
+            tracing::warn!("{error:#}");
+        }
+    }
+}
+
+fn forget(guard: Option<&Guard>, running: &Running) {
+    if let Some(guard) = guard {
+        guard.forget(running.pid());
+    }
+}
+
+fn remove_dir(dir: TempDir) -> anyhow::Result<()> {
+    let path = dir.path().to_owned();
+    dir.close().with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Files and directories only; a tree that is not there copies as nothing.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let target = to.join(entry.file_name());
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }

@@ -1,13 +1,132 @@
-//! Hands a request to the node responsible for its service (compat/spec/naming-api.md §13).
+//! The official `DistroFilter`: hands a write to the node responsible for its service (compat/spec/distro.md §5).
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use super::accept;
+use super::error_page;
 use super::request::Request;
-use super::response::Response;
+use super::response::{JSON, Response};
+use crate::distro::peer_client::{PeerError, encode};
 use crate::node::Node;
+
+/// What official nodes carry in their agent; such a request is never handed on again.
+const PEER_AGENT: &str = "Nacos-Server";
+const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
+/// From this many bytes on parameters travel as a form body: Tomcat refuses request heads above 8 KiB, and official
+/// nodes lose large metadata that way.
+const QUERY_BYTES_MAX: usize = 4096;
+/// About one connection: the client library writes them itself.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "content-length",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
 
 /// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only,
 /// after the service name was grouped.
-pub async fn filter(_node: &Arc<Node>, _request: &mut Request) -> Option<Response> {
-    None
+pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response> {
+    if node.settings.standalone {
+        return None;
+    }
+    let accept = accept::parse(request.header("accept"));
+    let Some(name) = request.params.get("serviceName").filter(|name| !name.is_empty()) else {
+        let message = "Server failed,caused: Cannot invoke \"String.hashCode()\" because \"serviceName\" is null;";
+        return Some(error_page::spring(500, message, &request.raw_path, &accept));
+    };
+    if node.distro.responsible(name) {
+        return None;
+    }
+    if request.header("user-agent").contains(PEER_AGENT) {
+        let peer = request.peer.ip().to_canonical();
+        tracing::warn!(%peer, service = name, "handed a request for a service of another node: views differ");
+        let message = format!("receive invalid redirect request from peer {peer}");
+        return Some(error_page::spring(400, &message, &request.raw_path, &accept));
+    }
+    let owner = node.members.owner(name)?;
+    Some(hand_on(node, request, &owner).await)
+}
+
+async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
+    let is_form = is_form(request);
+    let mut headers = headers(request, is_form);
+    let mut body = if is_form { Bytes::new() } else { request.body.clone() };
+    let mut path = request.raw_path.clone();
+    let parameters = parameters(request);
+    if body.is_empty() && parameters.len() >= QUERY_BYTES_MAX && request.method != Method::GET {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+        body = parameters.into();
+    } else {
+        path = format!("{path}?{parameters}");
+    }
+    let client = node.distro.client();
+    match client.forward(request.method.clone(), owner, &path, headers, body).await {
+        Ok((status, body)) => answer(status, body),
+        Err(error) => {
+            tracing::warn!(owner, %error, path = request.path, "a request could not be handed on");
+            answer(500, exception(&error, owner).into())
+        }
+    }
+}
+
+/// Whether the body was parameters only, and has become part of them.
+fn is_form(request: &Request) -> bool {
+    let content_type = request.header("content-type").trim_start().to_ascii_lowercase();
+    content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("multipart/form-data")
+}
+
+/// All of the client's, its `Host` among them, as official nodes do; theirs are set by the client for peers.
+fn headers(request: &Request, is_form: bool) -> HeaderMap {
+    let mut headers = request.headers.clone();
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    if is_form || !headers.contains_key(header::CONTENT_TYPE) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+    }
+    headers
+}
+
+/// Every parameter of query and form, once.
+fn parameters(request: &Request) -> String {
+    let mut text = String::with_capacity(256);
+    for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "_method")) {
+        text.push_str(&encode(name));
+        text.push('=');
+        text.push_str(&encode(value));
+        text.push('&');
+    }
+    if request.params.get("encoding").is_none() {
+        text.push_str("encoding=UTF-8&");
+    }
+    text.push_str("nofix=1");
+    text
+}
+
+/// Status and body of the owner; its content type is lost on the way, as in official nodes.
+fn answer(status: u16, body: Bytes) -> Response {
+    Response { status, content_type: Some(JSON.to_owned()), headers: Vec::new(), body, chunked: false }
+}
+
+/// The bare exception text that official nodes answer.
+fn exception(error: &PeerError, owner: &str) -> String {
+    let host = owner.rsplit_once(':').map_or(owner, |(host, _)| host);
+    match error {
+        PeerError::Refused => format!(
+            "org.apache.http.conn.HttpHostConnectException: Connect to {owner} [/{host}] failed: Connection refused"
+        ),
+        PeerError::ConnectTimeout => format!(
+            "org.apache.http.conn.ConnectTimeoutException: Connect to {owner} [/{host}] failed: connect timed out"
+        ),
+        PeerError::Timeout => "java.net.SocketTimeoutException: Read timed out".to_owned(),
+        PeerError::Status(..) | PeerError::Transport(_) => "java.net.SocketException: Connection reset".to_owned(),
+    }
 }

@@ -9,15 +9,20 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
-//! - [`instance`], [`service`], [`cluster`], [`health`], [`catalog`], [`operator`], [`api`], [`raft`], [`console`]:
-//!   the controllers, one per official one; `instance_list` and the like are parts of them
+//! - [`rest_result`]: the envelope of the core and console APIs
+//! - [`instance`], [`service`], [`cluster`], [`health`], [`catalog`], [`operator`], [`api`], [`raft`], [`console`],
+//!   [`distro`], [`core_cluster`], [`actuator`]: the controllers, one per official one; `instance_list` and the like
+//!   are parts of them
 
 pub mod accept;
+pub mod actuator;
 pub mod api;
 pub mod catalog;
 pub mod cluster;
 pub mod console;
+pub mod core_cluster;
 pub mod cors;
+pub mod distro;
 pub mod error_page;
 pub mod firewall;
 pub mod form;
@@ -34,6 +39,7 @@ pub mod pipeline;
 pub mod raft;
 pub mod request;
 pub mod response;
+pub mod rest_result;
 pub mod routes;
 pub mod server;
 pub mod service;

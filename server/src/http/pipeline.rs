@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -16,6 +17,7 @@ use super::{cors, error_page, firewall, forward};
 use crate::java;
 use crate::naming::server_status::Status;
 use crate::node::Node;
+use crate::telemetry::metrics;
 
 /// Prefix of the paths that pass the naming filters.
 const NAMING: &str = "/v1/ns";
@@ -57,11 +59,13 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
             return error_page::spring(404, "No message available", &request.raw_path, &accept);
         }
     };
+    let began = Instant::now();
     if naming {
         group_service_name(&mut request);
         if route.forwarded
             && let Some(answer) = forward::filter(node, &mut request).await
         {
+            metrics::request(route.method, route.path, answer.status, began.elapsed());
             return answer;
         }
     }
@@ -69,6 +73,7 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
         Ok(response) => negotiate(response, &accept),
         Err(error) => error_page::of_error(&error, &accept),
     };
+    metrics::request(route.method, route.path, response.status, began.elapsed());
     if cors::is_cross_origin(&request) {
         cors::decorate(&request, &mut response);
     }

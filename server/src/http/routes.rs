@@ -51,7 +51,10 @@ pub fn all() -> Vec<Route> {
         super::operator::routes(),
         super::api::routes(),
         super::raft::routes(),
+        super::distro::routes(),
         super::console::routes(),
+        super::core_cluster::routes(),
+        super::actuator::routes(),
     ]
     .concat()
 }

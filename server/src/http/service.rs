@@ -112,16 +112,17 @@ fn checksum<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     })
 }
 
-/// What members report to each other. The sender must be a member; alone, only this node itself is.
+/// What members report to each other. The sender must be a member, or a part of one's address.
 fn status<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let text = super::form::decode(&request.body, true)
             .ok_or_else(|| ApiError::illegal("URLDecoder: Incomplete trailing escape (%) pattern"))?;
         let text = if java::is_blank(&text) { "{}".to_owned() } else { text };
-        let sender = crate::naming::service_status::sender(&text)?;
-        if sender != node.settings.address() {
-            return Err(NamingError::invalid(format!("ip: {sender} is not in serverlist")).into());
+        let report = crate::naming::service_status::read(&text)?;
+        if !node.members.has_member(&report.client_ip) {
+            return Err(NamingError::invalid(format!("ip: {} is not in serverlist", report.client_ip)).into());
         }
-        Ok(Response::text("ok"))
+        let taken = node.distro.receive_status(&report.client_ip, &report.statuses);
+        Ok(Response::text(if taken { "ok" } else { "fail" }))
     })
 }

@@ -5,6 +5,8 @@
 //! - [`service`]: one service, its clusters and both instance lists
 //! - [`registry`]: all services; every change goes through it
 //! - [`changes`]: who wants to know, told at once, without a queue that can grow
+//! - [`push`]: consumers told by UDP
+//! - [`expiry`]: instances whose beats stop
 //! - [`instances`], [`beat`], [`metadata_batch`]: writes to instances
 //! - [`services`], [`clusters`]: writes to services and clusters
 //! - [`view`], [`listing`], [`checksum`], [`catalog`]: what readers are shown
@@ -24,6 +26,7 @@ pub mod cleaner;
 pub mod clusters;
 pub mod consistency;
 pub mod error;
+pub mod expiry;
 pub mod health_checker;
 pub mod instance;
 pub mod instance_id;
@@ -32,6 +35,7 @@ pub mod json;
 pub mod listing;
 pub mod metadata;
 pub mod metadata_batch;
+pub mod push;
 pub mod registry;
 pub mod selector;
 pub mod server_status;

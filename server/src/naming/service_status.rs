@@ -6,13 +6,23 @@ use super::error::NamingError;
 use super::json::jackson_message;
 use super::selector::{NULL_FIELD, text_of};
 
-/// Who sent a report, `ip:port`.
-pub fn sender(report: &str) -> Result<String, NamingError> {
+/// A report.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Who sent it, `ip:port`.
+    pub client_ip: String,
+    /// Checksums by service, as JSON again.
+    pub statuses: String,
+}
+
+/// Reads a report; `statuses` is looked for first, as in official Nacos.
+pub fn read(report: &str) -> Result<Report, NamingError> {
     let value: Value = serde_json::from_str(report).map_err(|_| {
         NamingError::Internal(vec![
             "errCode: 101, errMsg: Nacos deserialize failed.  ".to_owned(),
             jackson_message(report),
         ])
     })?;
-    text_of(value.get("clientIP")).ok_or_else(|| NamingError::internal(NULL_FIELD))
+    let text = |name: &str| text_of(value.get(name)).ok_or_else(|| NamingError::internal(NULL_FIELD));
+    Ok(Report { statuses: text("statuses")?, client_ip: text("clientIP")? })
 }

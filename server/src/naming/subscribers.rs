@@ -57,6 +57,11 @@ impl Subscribers {
         true
     }
 
+    /// Whether anybody may have to be pushed.
+    pub fn any(&self, service: &ServiceId) -> bool {
+        self.by_service.lock().contains_key(service)
+    }
+
     /// Those of a service who asked within `max_age` ms; the others are forgotten.
     pub fn of(&self, service: &ServiceId, now: i64, max_age: i64) -> Vec<Subscriber> {
         let mut by_service = self.by_service.lock();

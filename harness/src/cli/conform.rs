@@ -1,0 +1,136 @@
+//! `tandem conform`: every recorded API call at a target, beside real Nacos, compared to the byte.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::LaunchArgs;
+use crate::conformance::case::Topology;
+use crate::conformance::difference::TAG;
+use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
+use crate::doctor::is_reference_required;
+use crate::results::{Counts, Outcome};
+use crate::target::spec::Kind;
+use crate::target::{TargetSpec, interrupted};
+
+/// Compare every recorded API call with real Nacos, to the byte.
+#[derive(Debug, Args)]
+pub(super) struct Conform {
+    /// Server to judge, without a count; may be repeated. For example tandem, nacos@1.4.1, url:http://host:8848
+    #[arg(long = "target", value_name = "TARGET", default_value = "tandem")]
+    targets: Vec<TargetSpec>,
+    /// Version of Nacos the target is held to
+    #[arg(long = "as", value_name = "VERSION", default_value = VERSION)]
+    version: String,
+    /// One server, a cluster of three, or both
+    #[arg(long, value_enum, default_value_t = Shape::Standalone)]
+    topology: Shape,
+    /// Compare with the recordings, without starting real Nacos
+    #[arg(long)]
+    recordings_only: bool,
+    /// Only areas with this text in their name; others are still asked, since cases build on each other
+    #[arg(long, value_name = "AREA")]
+    area: Option<String>,
+    /// Print every case that did not pass
+    #[arg(long, short)]
+    verbose: bool,
+    /// Folder with the conformance cases and recordings
+    #[arg(long, value_name = "DIR", default_value = "compat")]
+    compat: PathBuf,
+    /// Print the verdicts as JSON on standard output
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    launch: LaunchArgs,
+}
+
+/// Shape of the judged cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// One server
+    Standalone,
+    /// Three servers, asked at the first
+    Cluster,
+    /// Both, one after the other
+    All,
+}
+
+pub(super) async fn run(args: Conform) -> Result<ExitCode> {
+    let session = Session {
+        subjects: subjects(&args.targets)?,
+        live_reference: !args.recordings_only,
+        topologies: match args.topology {
+            Shape::Standalone => vec![Topology::Standalone],
+            Shape::Cluster => vec![Topology::Cluster3],
+            Shape::All => vec![Topology::Standalone, Topology::Cluster3],
+        },
+        version: args.version.clone(),
+        compat: args.compat.clone(),
+        launch: args.launch.options(),
+    };
+    let mut verdicts = tokio::select! {
+        done = session.run() => done?,
+        signal = interrupted() => bail!("{signal}: stopped before the verdicts were in"),
+    };
+    if let Some(area) = &args.area {
+        verdicts.conformance.cases.retain(|case| case.area.contains(area.as_str()));
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&verdicts.conformance)?);
+    } else {
+        print(&verdicts, args.verbose);
+    }
+    if verdicts.conformance.cases.is_empty() {
+        bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
+    }
+    if is_reference_required() && !args.recordings_only && !verdicts.skipped.is_empty() {
+        bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
+    }
+    let differed =
+        verdicts.conformance.cases.iter().any(|case| {
+            matches!(case.outcome, Outcome::Fail | Outcome::Error) && !case.tags.iter().any(|tag| tag == TAG)
+        });
+    Ok(ExitCode::from(u8::from(differed)))
+}
+
+fn subjects(targets: &[TargetSpec]) -> Result<Vec<Kind>> {
+    targets
+        .iter()
+        .map(|target| match target.groups.as_slice() {
+            [group] if group.count == 1 => Ok(group.kind.clone()),
+            _ => bail!("conform judges one kind of server: write for example `tandem` rather than `{target}`"),
+        })
+        .collect()
+}
+
+fn print(verdicts: &Verdicts, verbose: bool) {
+    println!("compared with {}", verdicts.conformance.reference);
+    for (target, areas) in &verdicts.conformance.summary {
+        println!("{target}");
+        let mut total = Counts::default();
+        for (area, counts) in areas {
+            line(area, counts);
+            total.pass += counts.pass;
+            total.fail += counts.fail;
+            total.skip += counts.skip;
+            total.error += counts.error;
+        }
+        line("all", &total);
+    }
+    for case in &verdicts.conformance.cases {
+        if verbose && case.outcome != Outcome::Pass {
+            println!("{:?} {} {} {}: {}", case.outcome, case.target, case.id, case.request, case.reason);
+        }
+    }
+    for skipped in &verdicts.skipped {
+        println!("skipped: {}: {}", skipped.what, skipped.reason);
+    }
+}
+
+fn line(area: &str, counts: &Counts) {
+    let judged = counts.pass + counts.fail + counts.error;
+    let share = if judged == 0 { 0.0 } else { f64::from(counts.pass) * 100.0 / f64::from(judged) };
+    println!("  {area:<22} {:>5} of {judged:>5} ({share:.1} %), {} skipped", counts.pass, counts.skip);
+}

@@ -1,0 +1,147 @@
+//! The record of a run while it grows.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+use super::rows::{GENERATOR_LAG_P99_MS_MAX, Rows};
+use super::{ConformancePart, Plan, ratios};
+use crate::experiment::kind_name;
+use crate::host::{self, LoadWatch};
+use crate::results::{Conformance, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::target::Cluster;
+
+/// Reason of a skip that the user chose with the profile.
+pub const NOT_PLANNED: &str = "not in this profile for such a target";
+
+/// Everything a run has found so far.
+#[derive(Debug)]
+pub struct Record {
+    /// What was measured.
+    pub rows: Rows,
+    run: Run,
+    watch: LoadWatch,
+    targets: Vec<Target>,
+    conformance: Option<Conformance>,
+    skipped: Vec<Skipped>,
+    seed: u64,
+    stamp: String,
+}
+
+impl Record {
+    /// Begins a record, and to watch the machine.
+    pub fn begin(plan: &Plan) -> Self {
+        let now = OffsetDateTime::now_utc();
+        let format = format_description!("[year][month][day]-[hour][minute][second]");
+        // Neither format can fail for a date of this millennium.
+        let stamp = now.format(format).unwrap_or_else(|_| now.unix_timestamp().to_string());
+        let watch = LoadWatch::begin();
+        let run = Run {
+            id: plan.id.clone(),
+            started_at: now.format(&Rfc3339).unwrap_or_else(|_| stamp.clone()),
+            duration_s: 0.0,
+            profile: plan.profile.name.clone(),
+            seed: plan.seed,
+            command: plan.command.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_commit: host::git_commit(),
+            host: host::describe(),
+            load: watch.so_far(),
+        };
+        Self {
+            rows: Rows::default(),
+            run,
+            watch,
+            targets: Vec::new(),
+            conformance: None,
+            skipped: Vec::new(),
+            seed: plan.seed,
+            stamp: stamp.replace('-', ""),
+        }
+    }
+
+    /// Digits that are unique to the run; part of every service name.
+    pub fn stamp(&self) -> &str {
+        &self.stamp
+    }
+
+    /// Adds a cluster that was started.
+    pub fn target(&mut self, cluster: &Cluster) {
+        let node = |it: &crate::target::Node| TargetNode {
+            kind: kind_name(it.kind).to_owned(),
+            version: it.version.clone(),
+            launch: it.launch.clone(),
+            address: it.address.clone(),
+            artifact: it.artifact.clone(),
+        };
+        let ready = cluster.ready.as_secs_f64() * 1000.0;
+        self.targets.push(Target {
+            target: cluster.target.clone(),
+            nodes: cluster.nodes.iter().map(node).collect(),
+            ready_ms: if ready > 0.0 { vec![ready] } else { Vec::new() },
+            rss_bytes: Vec::new(),
+            cpu_seconds: cluster.cpu_seconds.clone(),
+        });
+    }
+
+    /// Memory of a cluster's nodes before anything was done to it.
+    pub fn idle_memory(&mut self, cluster: &Cluster, bytes: Vec<u64>) {
+        if let Some(target) = self.targets.iter_mut().find(|it| it.target == cluster.target) {
+            target.rss_bytes = bytes;
+        }
+    }
+
+    /// Adds the byte-for-byte cases.
+    pub fn conformance(&mut self, part: ConformancePart) {
+        self.conformance = part.conformance;
+        self.skipped.extend(part.skipped);
+    }
+
+    /// Whether answers were not compared with a running real server.
+    pub fn lacks_live_conformance(&self) -> bool {
+        self.conformance.as_ref().is_none_or(|it| it.reference.starts_with("recordings"))
+    }
+
+    /// Adds something that was not done; the same thing for the same reason once.
+    pub fn skip(&mut self, what: &str, reason: &str) {
+        if !self.skipped.iter().any(|it| it.what == what && it.reason == reason) {
+            self.skipped.push(Skipped { what: what.to_owned(), reason: reason.to_owned() });
+        }
+    }
+
+    /// Whether something failed at `target`, so that its logs are worth keeping.
+    pub fn went_wrong(&self, target: &str) -> bool {
+        let at = format!(" at {target}");
+        self.rows.errors_at(target) > 0
+            || self.skipped.iter().any(|it| it.what.ends_with(&at) && it.reason != NOT_PLANNED)
+    }
+
+    /// All reasons so far, for an error.
+    pub fn reasons(&self) -> String {
+        let reasons: Vec<_> = self.skipped.iter().map(|it| format!("{}: {}", it.what, it.reason)).collect();
+        reasons.join("; ")
+    }
+
+    /// The record as it would be written now, `elapsed` after the beginning.
+    pub fn results(&self, elapsed: Duration) -> Results {
+        let mut run = self.run.clone();
+        run.duration_s = elapsed.as_secs_f64();
+        run.load = self.watch.so_far();
+        run.load.generator_lag_p99_ms = self.rows.generator_lag_p99_ms();
+        run.load.generator_kept_up = run.load.generator_lag_p99_ms.is_none_or(|it| it <= GENERATOR_LAG_P99_MS_MAX);
+        let mut skipped = self.skipped.clone();
+        skipped.extend(self.rows.without_values());
+        Results {
+            schema: SCHEMA.to_owned(),
+            run,
+            targets: self.targets.clone(),
+            conformance: self.conformance.clone(),
+            measurements: self.rows.measurements(),
+            faults: Vec::new(),
+            ratios: ratios::ratios(&self.rows, &self.targets, self.seed),
+            skipped,
+        }
+    }
+}

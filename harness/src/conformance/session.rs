@@ -1,0 +1,143 @@
+//! A conformance run from targets to verdicts: starts fresh servers, asks all cases, gives the servers back.
+//!
+//! The reference is real Nacos started beside the subjects; where it cannot be, the recordings stand in for it and
+//! the result says so.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::case::{CaseSet, Topology};
+use super::difference::Differences;
+use super::recording::Recordings;
+use super::runner;
+use crate::results::{CaseResult, Conformance, Skipped};
+use crate::target::spec::Kind;
+use crate::target::{Cluster, LaunchOptions, Mode, TargetSpec, launch};
+
+/// Version of the real server that cases were recorded from, and that targets are held to unless told otherwise.
+pub const VERSION: &str = "1.4.1";
+
+/// What a session asks, of whom, and what it holds them to.
+#[derive(Debug)]
+pub struct Session {
+    /// Kinds of node to judge; one server, or a cluster of three, of each is started.
+    pub subjects: Vec<Kind>,
+    /// Whether real Nacos is started beside them; else the recordings are the expectation.
+    pub live_reference: bool,
+    /// One server, a cluster of three, or both, one after the other.
+    pub topologies: Vec<Topology>,
+    /// Version the subjects are held to.
+    pub version: String,
+    /// Folder with `cases`, `recordings` and `DIFFERENCES.md`.
+    pub compat: PathBuf,
+    /// How servers are launched.
+    pub launch: LaunchOptions,
+}
+
+/// The verdicts, and what could not be asked.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Verdicts on every case of every subject, and of the reference against its recording.
+    pub conformance: Conformance,
+    /// Servers that could not be started, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Session {
+    /// Runs the session.
+    ///
+    /// # Errors
+    /// When cases or recordings cannot be read. A server that cannot be started is skipped, with the reason.
+    pub async fn run(&self) -> Result<Outcome> {
+        let cases = CaseSet::load(&self.compat.join("cases"))?;
+        let recordings = Recordings::load(&self.compat.join("recordings").join(&self.version))?;
+        let progress = self.launch.progress.clone();
+        let judged = runner::Options {
+            version: self.version.clone(),
+            differences: Differences::load(&self.compat.join("DIFFERENCES.md"))?,
+            progress: Some(std::sync::Arc::new(move |target: &str, done, all| {
+                progress.status(&format!("{target}: {done} of {all} cases"));
+            })),
+            ..runner::Options::default()
+        };
+        let mut all = Gathered::default();
+        for topology in &self.topologies {
+            self.ask(*topology, &cases, &recordings, &judged, &mut all).await?;
+        }
+        let mut conformance = runner::conformance(None, &recordings, all.results);
+        if let Some(reference) = all.reference {
+            conformance.reference = reference;
+        }
+        Ok(Outcome { conformance, skipped: all.skipped })
+    }
+
+    async fn ask(
+        &self,
+        topology: Topology,
+        cases: &CaseSet,
+        recordings: &Recordings,
+        judged: &runner::Options,
+        all: &mut Gathered,
+    ) -> Result<()> {
+        let mut subjects = Vec::new();
+        for kind in &self.subjects {
+            match self.start(kind, topology).await {
+                Ok(cluster) => subjects.push(cluster),
+                Err(error) => all.skip(format!("conformance of {kind} ({})", topology.name()), &error),
+            }
+        }
+        let mut reference = None;
+        if self.live_reference {
+            match self.start(&Kind::Nacos(Some(self.version.clone())), topology).await {
+                Ok(cluster) => reference = Some(cluster),
+                Err(error) => {
+                    let error = error.context("answers are compared with the recordings instead");
+                    all.skip(format!("conformance against a live reference ({})", topology.name()), &error);
+                }
+            }
+        }
+        let asked: Vec<&Cluster> = subjects.iter().collect();
+        all.results.extend(runner::run_all(cases, &asked, reference.as_ref(), recordings, judged).await);
+        if let Some(reference) = &reference {
+            all.reference.get_or_insert_with(|| reference.target.clone());
+        }
+        for cluster in subjects.into_iter().chain(reference) {
+            cluster.shutdown().await?;
+        }
+        Ok(())
+    }
+
+    async fn start(&self, kind: &Kind, topology: Topology) -> Result<Cluster> {
+        let text = match (kind, topology) {
+            (Kind::Url(_), _) | (_, Topology::Standalone) => kind.to_string(),
+            (_, Topology::Cluster3) => format!("3x{kind}"),
+        };
+        let spec = text.parse::<TargetSpec>().with_context(|| format!("the target {text:?}"))?;
+        launch(&spec, &LaunchOptions { single_mode: Mode::Standalone, ..self.launch.clone() }).await
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    results: Vec<CaseResult>,
+    reference: Option<String>,
+    skipped: Vec<Skipped>,
+}
+
+impl Gathered {
+    fn skip(&mut self, what: String, error: &anyhow::Error) {
+        self.skipped.push(Skipped { what, reason: format!("{error:#}") });
+    }
+}
+
+/// The kinds of node that occur in some targets and can be judged: all but the reference itself.
+pub fn subject_kinds<'a>(targets: impl IntoIterator<Item = &'a TargetSpec>) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for kind in targets.into_iter().flat_map(TargetSpec::node_kinds) {
+        if !matches!(kind, Kind::Nacos(_) | Kind::Url(_)) && !kinds.contains(kind) {
+            kinds.push(kind.clone());
+        }
+    }
+    kinds
+}

@@ -1,0 +1,209 @@
+//! How much of each experiment a run does, as data.
+//!
+//! A profile has a number of rounds, a budget for the whole run and, per round and target, a size and a time limit for
+//! every experiment. Rates are the same for all targets and such that real Nacos carries them on two cores: above that
+//! one would compare a server with a queue.
+
+use std::time::Duration;
+
+use crate::experiment::burst_convergence::Burst;
+use crate::experiment::load::LoadPlan;
+
+/// A plan for one run.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// `quick`, `standard`, `full`, or the name of a single-experiment command.
+    pub name: String,
+    /// How often every target is visited; a ratio needs three.
+    pub rounds: usize,
+    /// Wall time of the whole run, report included. Experiments are cut (and say so) rather than overrun it.
+    pub budget: Duration,
+    /// Time for the byte-for-byte cases; none when the run has no conformance part.
+    pub conformance: Option<Duration>,
+    /// What is done at a target whose nodes are all of one kind.
+    pub uniform: TargetPlan,
+    /// What is done at a target with nodes of several kinds.
+    pub mixed: TargetPlan,
+}
+
+/// What is done at one target in one round; an absent part is not done and is reported as skipped.
+#[derive(Debug, Clone, Default)]
+pub struct TargetPlan {
+    /// Samples of `sync-latency`.
+    pub sync: Option<Timed<usize>>,
+    /// Samples of `deregister-latency`.
+    pub deregister: Option<Timed<usize>>,
+    /// `load-register`.
+    pub register: Option<Timed<LoadPlan>>,
+    /// `load-beat`.
+    pub beat: Option<Timed<LoadPlan>>,
+    /// `load-query`.
+    pub query: Option<Timed<LoadPlan>>,
+    /// `burst-convergence`.
+    pub burst: Option<Timed<Burst>>,
+    /// Samples of `push-latency`.
+    pub push: Option<Timed<usize>>,
+}
+
+/// A size with the time it may take in one round.
+#[derive(Debug, Clone, Copy)]
+pub struct Timed<T> {
+    /// How much.
+    pub plan: T,
+    /// How long at most, set-up and clean-up included.
+    pub limit: Duration,
+}
+
+/// The names a user can choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProfileName {
+    /// At most eight minutes on two cores.
+    Quick,
+    /// About half an hour.
+    Standard,
+    /// About two hours.
+    Full,
+}
+
+/// Connections over all nodes for load; enough to saturate any target on two cores.
+pub const LOAD_CONNECTIONS: usize = 64;
+
+const fn seconds(value: u64) -> Duration {
+    Duration::from_secs(value)
+}
+
+fn timed<T>(plan: T, limit: Duration) -> Option<Timed<T>> {
+    Some(Timed { plan, limit })
+}
+
+fn load(rate: u32, open_loop_ms: u64, saturation_ms: u64) -> LoadPlan {
+    LoadPlan {
+        rate,
+        open_loop: Duration::from_millis(open_loop_ms),
+        saturation: Duration::from_millis(saturation_ms),
+        connections: LOAD_CONNECTIONS,
+    }
+}
+
+/// Registrations per second of the open loop. A real three-node cluster spends some 3 ms of processor time on one.
+pub const REGISTER_RATE: u32 = 100;
+
+/// Heartbeats per second of the open loop; real nodes forward two of three.
+const BEAT_RATE: u32 = 200;
+
+/// Queries per second of the open loop.
+const QUERY_RATE: u32 = 300;
+
+const BURST: Burst = Burst { instances: 5000, services: 500, connections: 48 };
+
+impl Profile {
+    /// The profile of that name.
+    pub fn named(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Quick => Self::quick(),
+            ProfileName::Standard => Self::standard(),
+            ProfileName::Full => Self::full(),
+        }
+    }
+
+    /// The arithmetic, for 3xtandem, 3xnacos@1.4.1 and 2xnacos+tandem on two idle cores. Once: conformance 110 s, two
+    /// starts with real nodes at 25 s and one without, 2 s, the fixtures 6 s, ending 8 s: 176 s. That leaves 294 s, 98 s
+    /// a round. A round of fixed work: load 8 s and burst 20 s at the real cluster (2.5 ms of two processors per
+    /// registration), half of that at Tandem: 42 s. The 56 s that remain go to single changes, where a sample costs
+    /// 2.1 s with a real node (pause included) and 0.2 s without: 20 + 5 at Tandem 5 s, up to 20 + 5 at the real
+    /// cluster 52 s, 5 + 2 at the mixed one 15 s. That is 16 s more than there are, so the real cluster gets some 15 of
+    /// its 20 and says so; on a faster machine, or when conformance takes less, it gets all.
+    fn quick() -> Self {
+        Self {
+            name: "quick".into(),
+            rounds: 3,
+            budget: seconds(470),
+            conformance: Some(seconds(150)),
+            uniform: TargetPlan {
+                sync: timed(20, seconds(46)),
+                deregister: timed(5, seconds(12)),
+                register: timed(load(REGISTER_RATE, 1250, 750), seconds(5)),
+                beat: timed(load(BEAT_RATE, 1250, 750), seconds(3)),
+                query: timed(load(QUERY_RATE, 1250, 750), seconds(3)),
+                burst: timed(BURST, seconds(20)),
+                push: None,
+            },
+            mixed: TargetPlan {
+                sync: timed(5, seconds(12)),
+                deregister: timed(2, seconds(5)),
+                ..TargetPlan::default()
+            },
+        }
+    }
+
+    fn standard() -> Self {
+        let everything = TargetPlan {
+            sync: timed(40, seconds(100)),
+            deregister: timed(20, seconds(50)),
+            register: timed(load(REGISTER_RATE, 8000, 3000), seconds(20)),
+            beat: timed(load(BEAT_RATE, 8000, 3000), seconds(18)),
+            query: timed(load(QUERY_RATE, 8000, 3000), seconds(18)),
+            burst: timed(BURST, seconds(30)),
+            push: timed(10, seconds(45)),
+        };
+        Self {
+            name: "standard".into(),
+            rounds: 3,
+            budget: seconds(40 * 60),
+            conformance: Some(seconds(300)),
+            uniform: everything.clone(),
+            mixed: everything,
+        }
+    }
+
+    fn full() -> Self {
+        let everything = TargetPlan {
+            sync: timed(100, seconds(240)),
+            deregister: timed(50, seconds(120)),
+            register: timed(load(REGISTER_RATE, 30_000, 10_000), seconds(60)),
+            beat: timed(load(BEAT_RATE, 30_000, 10_000), seconds(50)),
+            query: timed(load(QUERY_RATE, 30_000, 10_000), seconds(50)),
+            burst: timed(BURST, seconds(40)),
+            push: timed(30, seconds(130)),
+        };
+        Self {
+            name: "full".into(),
+            rounds: 5,
+            budget: seconds(180 * 60),
+            conformance: Some(seconds(600)),
+            uniform: everything.clone(),
+            mixed: everything,
+        }
+    }
+
+    /// Single changes alone, `samples` of each kind per target over all rounds.
+    pub fn sync_only(samples: usize, rounds: usize, deregister: bool, push: bool) -> Self {
+        let per_round = samples.div_ceil(rounds.max(1));
+        // Generous: the slowest real answer is an error after ten seconds.
+        let part = || timed(per_round, seconds(12) * per_round as u32);
+        let plan = TargetPlan {
+            sync: part(),
+            deregister: part().filter(|_| deregister),
+            push: part().filter(|_| push),
+            ..TargetPlan::default()
+        };
+        Self::single("sync", rounds, plan)
+    }
+
+    /// Load alone.
+    pub fn load_only(load: LoadPlan, rounds: usize, register: bool, beat: bool, query: bool) -> Self {
+        let part = timed(load, load.open_loop + load.saturation + seconds(60));
+        let plan = TargetPlan {
+            register: part.filter(|_| register),
+            beat: part.filter(|_| beat),
+            query: part.filter(|_| query),
+            ..TargetPlan::default()
+        };
+        Self::single("load", rounds, plan)
+    }
+
+    fn single(name: &str, rounds: usize, plan: TargetPlan) -> Self {
+        let budget = Duration::from_secs(24 * 3600);
+        Self { name: name.into(), rounds, budget, conformance: None, uniform: plan.clone(), mixed: plan }
+    }
+}

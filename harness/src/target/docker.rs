@@ -1,0 +1,263 @@
+//! Nodes as containers of any image that takes the official image's variables.
+//!
+//! Containers share the host's network: members, clients and UDP push then reach each other by the same addresses as
+//! with processes, and containers and processes can form one cluster. Each carries a label with the run that owns it,
+//! by which it is found again whatever happens to the harness.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use testcontainers::bollard::Docker;
+use testcontainers::bollard::query_parameters::{
+    KillContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use testcontainers::core::client::docker_client_instance;
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
+
+use super::options::LaunchOptions;
+use super::process::GRACE;
+use super::seat::Seat;
+use crate::guard::{self, Guard};
+
+/// Label whose value is the run's id.
+const LABEL: &str = "org.tandem.run";
+
+/// An engine that does not answer a ping within this time is not there.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pulling an image and creating the container.
+const START_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// One container and the request it can be made from again.
+#[derive(Debug)]
+pub(crate) struct Container {
+    handle: ContainerAsync<GenericImage>,
+    engine: Docker,
+    pub(crate) pid: Option<u32>,
+}
+
+/// The engine of this machine, when one answers.
+pub(crate) async fn engine() -> anyhow::Result<Docker> {
+    let sentence = "no Docker engine answers on this machine; start one, or use nacos@1.4.1 with a JDK and Maven";
+    let engine = docker_client_instance().await.context(sentence)?;
+    match tokio::time::timeout(PING_TIMEOUT, engine.ping()).await {
+        Ok(Ok(_)) => Ok(engine),
+        Ok(Err(error)) => Err(error).context(sentence),
+        Err(_) => bail!(sentence),
+    }
+}
+
+/// Version of the engine, for `doctor`.
+pub(crate) async fn engine_version() -> anyhow::Result<String> {
+    let version = tokio::time::timeout(PING_TIMEOUT, engine().await?.version()).await??;
+    Ok(version.version.unwrap_or_else(|| "of unknown version".to_owned()))
+}
+
+impl Container {
+    /// Creates and starts the container of one node.
+    pub(crate) async fn start(
+        image: &str,
+        seat: &Seat,
+        options: &LaunchOptions,
+        guard: &Guard,
+    ) -> anyhow::Result<Self> {
+        let engine = engine().await?;
+        guard.containers();
+        let request = request(image, seat, options, guard.run());
+        let handle = tokio::time::timeout(START_TIMEOUT, request.start())
+            .await
+            .with_context(|| format!("no container of {image} started within {} s", START_TIMEOUT.as_secs()))?
+            .with_context(|| format!("cannot start a container of {image}"))?;
+        let mut container = Self { handle, engine, pid: None };
+        container.read_pid().await;
+        Ok(container)
+    }
+
+    async fn read_pid(&mut self) {
+        let state = self.engine.inspect_container(self.handle.id(), None).await.ok().and_then(|seen| seen.state);
+        self.pid = state.and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid > 0);
+    }
+
+    /// Starts the same container again, with what it had written.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.handle.start().await.context("cannot start the container again")?;
+        self.read_pid().await;
+        Ok(())
+    }
+
+    /// SIGTERM, and SIGKILL after the grace time.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
+        self.pid = None;
+        let grace = i32::try_from(GRACE.as_secs()).ok();
+        self.handle.stop_with_timeout(grace).await.context("cannot stop the container")
+    }
+
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        self.pid = None;
+        let none: Option<KillContainerOptions> = None;
+        self.engine.kill_container(self.handle.id(), none).await.context("cannot kill the container")
+    }
+
+    pub(crate) async fn pause(&self) -> anyhow::Result<()> {
+        self.handle.pause().await.context("cannot pause the container")
+    }
+
+    pub(crate) async fn resume(&self) -> anyhow::Result<()> {
+        self.handle.unpause().await.context("cannot resume the container")
+    }
+
+    pub(crate) async fn is_running(&self) -> bool {
+        self.handle.is_running().await.unwrap_or(false)
+    }
+
+    /// All it printed so far.
+    pub(crate) async fn output(&self) -> Vec<u8> {
+        let mut all = self.handle.stdout_to_vec().await.unwrap_or_default();
+        all.extend(self.handle.stderr_to_vec().await.unwrap_or_default());
+        all
+    }
+
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
+        self.handle.rm().await.context("cannot remove the container")
+    }
+}
+
+/// Variables of the official image (`compat/spec/reference-targets.md` §8).
+fn variables(seat: &Seat, options: &LaunchOptions) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("NACOS_SERVER_IP", seat.ip.to_owned()),
+        ("PREFER_HOST_MODE", "ip".to_owned()),
+        ("NACOS_APPLICATION_PORT", seat.port.to_string()),
+    ];
+    if seat.standalone {
+        variables.push(("MODE", "standalone".to_owned()));
+    } else {
+        variables.push(("MODE", "cluster".to_owned()));
+        variables.push(("NACOS_SERVERS", seat.members.join(" ")));
+        variables.push(("EMBEDDED_STORAGE", "embedded".to_owned()));
+    }
+    let heap = seat.heap_mb.unwrap_or(512);
+    variables.push(("JVM_XMS", format!("{heap}m")));
+    variables.push(("JVM_XMX", format!("{heap}m")));
+    variables.push(("JVM_XMN", format!("{}m", heap / 2)));
+    let asked: Vec<String> = options.properties_of(seat.index).map(|(key, value)| format!("--{key}={value}")).collect();
+    if !asked.is_empty() {
+        // Appended behind the jar, where Spring reads them as arguments.
+        variables.push(("JAVA_OPT_EXT", asked.join(" ")));
+    }
+    variables
+}
+
+fn request(image: &str, seat: &Seat, options: &LaunchOptions, run: &str) -> ContainerRequest<GenericImage> {
+    let (name, tag) = split_tag(image);
+    let request = GenericImage::new(name, tag).with_network("host").with_label(LABEL, run);
+    variables(seat, options).into_iter().fold(request, |request, (key, value)| request.with_env_var(key, value))
+}
+
+/// `registry:5000/a/b:tag` → name and tag; the part after the last colon is a tag only when it holds no slash.
+fn split_tag(image: &str) -> (&str, &str) {
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (image, "latest"),
+    }
+}
+
+// === images ===
+
+/// Tag of an official version: up to 1.4.2 the bare number, then with a `v` before it.
+pub(crate) fn official_tag(version: &str) -> String {
+    let numbers: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    if numbers.as_slice() > [1, 4, 2].as_slice() { format!("v{version}") } else { version.to_owned() }
+}
+
+/// Pulls an image unless it is here already.
+pub(crate) async fn ensure_image(engine: &Docker, image: &str) -> anyhow::Result<()> {
+    if engine.inspect_image(image).await.is_ok() {
+        return Ok(());
+    }
+    let (name, tag) = split_tag(image);
+    let pulled = tokio::time::timeout(START_TIMEOUT, GenericImage::new(name, tag).pull_image()).await;
+    match pulled {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error).with_context(|| format!("the image {image} cannot be pulled")),
+        Err(_) => bail!("the image {image} was not pulled within {} s", START_TIMEOUT.as_secs()),
+    }
+}
+
+// === containers that were left behind ===
+
+/// Removes containers whose harness is gone.
+pub(crate) async fn sweep(engine: &Docker) {
+    remove_where(engine, |run| !guard::is_run_alive(run)).await;
+}
+
+/// Removes the containers of one run; for the guard process, which has no runtime.
+pub(crate) fn remove_containers_of(run: &str) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        if let Ok(engine) = engine().await {
+            remove_where(&engine, |owner| owner == run).await;
+        }
+    });
+}
+
+async fn remove_where(engine: &Docker, is_due: impl Fn(&str) -> bool) {
+    let filters = HashMap::from([("label", vec![LABEL])]);
+    let listing = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let containers = engine.list_containers(Some(listing)).await.unwrap_or_default();
+    for container in containers {
+        let run = container.labels.as_ref().and_then(|labels| labels.get(LABEL));
+        if let (Some(id), Some(run)) = (&container.id, run)
+            && is_due(run)
+        {
+            let force = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            if let Err(error) = engine.remove_container(id, Some(force)).await {
+                tracing::warn!(%error, id, "a container that was left behind cannot be removed");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_tag_is_what_follows_the_last_colon_unless_that_is_a_port() {
+        assert_eq!(split_tag("nacos/nacos-server:v1.4.3"), ("nacos/nacos-server", "v1.4.3"));
+        assert_eq!(split_tag("localhost:5000/nacos"), ("localhost:5000/nacos", "latest"));
+        assert_eq!(split_tag("nacos"), ("nacos", "latest"));
+    }
+
+    #[test]
+    fn tags_of_the_official_image_changed_after_1_4_2() {
+        for (version, tag) in [("1.1.4", "1.1.4"), ("1.4.2", "1.4.2"), ("1.4.3", "v1.4.3"), ("2.0.0", "v2.0.0")] {
+            assert_eq!(official_tag(version), tag);
+        }
+    }
+
+    #[test]
+    fn a_cluster_node_gets_the_official_variables() {
+        let members = vec!["127.0.0.1:14001".to_owned(), "127.0.0.1:14002".to_owned()];
+        let mut seat = Seat {
+            index: 0,
+            ip: "127.0.0.1",
+            port: 14_001,
+            home: "/n".into(),
+            standalone: false,
+            members,
+            heap_mb: Some(384),
+        };
+        let given: BTreeMap<_, _> = variables(&seat, &LaunchOptions::default()).into_iter().collect();
+        assert_eq!(given["NACOS_SERVERS"], "127.0.0.1:14001 127.0.0.1:14002");
+        assert_eq!((given["EMBEDDED_STORAGE"].as_str(), given["MODE"].as_str()), ("embedded", "cluster"));
+        assert_eq!((given["JVM_XMX"].as_str(), given["NACOS_APPLICATION_PORT"].as_str()), ("384m", "14001"));
+        seat.standalone = true;
+        let alone: BTreeMap<_, _> = variables(&seat, &LaunchOptions::default()).into_iter().collect();
+        assert!(alone["MODE"] == "standalone" && !alone.contains_key("NACOS_SERVERS"));
+    }
+}

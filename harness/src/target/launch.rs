@@ -1,0 +1,279 @@
+//! From a target and options to a running, usable cluster.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use http::Uri;
+
+use super::docker::{self, Container};
+use super::nacos::{self, Nacos};
+use super::options::{LaunchOptions, Mode, ReferenceChoice};
+use super::ports::Ports;
+use super::process;
+use super::ready::Prober;
+use super::reference::ARTIFACTS;
+use super::seat::{DISTRIBUTION_PROPERTIES, Seat};
+use super::spec::{Kind, TargetSpec};
+use super::tandem::Tandem;
+use super::{Cluster, Node, NodeKind, Slot};
+use crate::guard::Guard;
+
+/// Context path of everything this harness starts.
+const CONTEXT_PATH: &str = "/nacos";
+
+/// Port of a URL that names none.
+const HTTP_PORT: u16 = 80;
+
+/// A kind of node that can be started on this machine.
+enum Launcher {
+    Tandem(Tandem),
+    Nacos(Nacos),
+    Docker { image: String, kind: NodeKind, version: String },
+}
+
+/// Starts a cluster and waits until it is usable on every node. Whatever goes wrong, nothing of it remains; its logs
+/// do when [`LaunchOptions::keep_logs`] says where.
+pub async fn launch(spec: &TargetSpec, options: &LaunchOptions) -> anyhow::Result<Cluster> {
+    if let [group] = spec.groups.as_slice()
+        && let Kind::Url(urls) = &group.kind
+    {
+        return join_running(spec, urls, options).await;
+    }
+    let guard = Arc::new(Guard::start(options.guard_program.as_deref())?);
+    let launchers = find_launchers(spec, options, &guard).await?;
+    let mut cluster = prepare(spec, options, guard)?;
+    let started = start(&mut cluster, spec, &launchers, options).await;
+    if let Err(error) = started {
+        if let Some(dest) = &options.keep_logs {
+            cluster.keep_logs(dest).await.context("the logs of the failed launch cannot be kept")?;
+        }
+        return Err(error);
+    }
+    Ok(cluster)
+}
+
+// === servers that somebody else runs ===
+
+async fn join_running(spec: &TargetSpec, urls: &[String], options: &LaunchOptions) -> anyhow::Result<Cluster> {
+    let nodes = urls.iter().map(|url| remote_node(url)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut cluster = Cluster::of_running(&spec.to_string(), nodes)?;
+    cluster.wait_ready(options.ready_timeout, options.progress.as_ref()).await?;
+    Ok(cluster)
+}
+
+fn remote_node(url: &str) -> anyhow::Result<Node> {
+    let uri: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
+    let host = uri.host().with_context(|| format!("{url:?} names no host"))?;
+    let path = uri.path().trim_end_matches('/');
+    Ok(Node {
+        kind: NodeKind::Url,
+        version: "unknown".to_owned(),
+        launch: "already running".to_owned(),
+        artifact: url.to_owned(),
+        address: format!("{host}:{}", uri.port_u16().unwrap_or(HTTP_PORT)),
+        context_path: if path.is_empty() { CONTEXT_PATH.to_owned() } else { path.to_owned() },
+        pid: None,
+        logs: None,
+    })
+}
+
+// === what to start ===
+
+/// One launcher per node, found once per kind.
+async fn find_launchers(
+    spec: &TargetSpec,
+    options: &LaunchOptions,
+    guard: &Arc<Guard>,
+) -> anyhow::Result<Vec<Arc<Launcher>>> {
+    let mut launchers = Vec::with_capacity(spec.node_count());
+    for group in &spec.groups {
+        let launcher = Arc::new(find_launcher(&group.kind, options, guard).await?);
+        launchers.extend(std::iter::repeat_n(launcher, group.count));
+    }
+    Ok(launchers)
+}
+
+async fn find_launcher(kind: &Kind, options: &LaunchOptions, guard: &Arc<Guard>) -> anyhow::Result<Launcher> {
+    match kind {
+        Kind::Tandem => {
+            let (guard, progress) = (guard.clone(), options.progress.clone());
+            blocking(move || Tandem::find(&guard, progress.as_ref())).await.map(Launcher::Tandem)
+        }
+        Kind::Nacos(version) => find_nacos(version.clone(), options, guard).await,
+        Kind::Docker(image) => {
+            docker::sweep(&docker::engine().await?).await;
+            Ok(Launcher::Docker { image: image.clone(), kind: NodeKind::Docker, version: "unknown".to_owned() })
+        }
+        Kind::Rnacos(_) => {
+            bail!("launching {kind} is not supported yet; start it yourself and use url:http://host:port")
+        }
+        Kind::Url(_) => {
+            bail!("a running server cannot become a member of a cluster that is started here; use {kind} alone")
+        }
+    }
+}
+
+/// Real Nacos in the order of the design: the distribution given, the official image, the Maven artifacts.
+async fn find_nacos(version: Option<String>, options: &LaunchOptions, guard: &Arc<Guard>) -> anyhow::Result<Launcher> {
+    if options.nacos_home.is_none() && options.reference != ReferenceChoice::Maven {
+        let tag = version.clone().unwrap_or_else(|| ARTIFACTS[0].version.to_owned());
+        match find_official_image(&tag).await {
+            Ok(image) => return Ok(Launcher::Docker { image, kind: NodeKind::Nacos, version: tag }),
+            Err(error) if options.reference == ReferenceChoice::Docker => return Err(error),
+            Err(_) => {}
+        }
+    }
+    let (options, guard) = (options.clone(), guard.clone());
+    blocking(move || Nacos::find(version.as_deref(), &options, &guard)).await.map(Launcher::Nacos)
+}
+
+/// The official image of a version, pulled when it is not here.
+async fn find_official_image(version: &str) -> anyhow::Result<String> {
+    let engine = docker::engine().await?;
+    docker::sweep(&engine).await;
+    let image = format!("nacos/nacos-server:{}", docker::official_tag(version));
+    docker::ensure_image(&engine, &image).await?;
+    Ok(image)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a launcher panicked")?
+}
+
+// === starting it ===
+
+/// Directory, ports and guard of a cluster without nodes yet.
+fn prepare(spec: &TargetSpec, options: &LaunchOptions, guard: Arc<Guard>) -> anyhow::Result<Cluster> {
+    let ports = Ports::reserve(spec.node_count(), options.ports.as_ref())?;
+    let parent = options.work_dir.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    let parent = parent.canonicalize().with_context(|| format!("cannot find {}", parent.display()))?;
+    let dir = tempfile::Builder::new()
+        .prefix("tandem-")
+        .tempdir_in(&parent)
+        .with_context(|| format!("cannot create a directory in {}", parent.display()))?;
+    guard.dir(dir.path());
+    Ok(Cluster {
+        target: spec.to_string(),
+        nodes: Vec::new(),
+        ready: std::time::Duration::ZERO,
+        cpu_seconds: Vec::new(),
+        slots: Vec::new(),
+        members: BTreeSet::new(),
+        prober: Prober::new()?,
+        dir: Some(dir),
+        _ports: Some(ports),
+        guard: Some(guard),
+    })
+}
+
+async fn start(
+    cluster: &mut Cluster,
+    spec: &TargetSpec,
+    launchers: &[Arc<Launcher>],
+    options: &LaunchOptions,
+) -> anyhow::Result<()> {
+    let seats = seats(cluster, launchers, options)?;
+    cluster.members = seats.iter().map(Seat::address).collect();
+    let guard = cluster.guard.clone().context("a cluster without a guard cannot start anything")?;
+    options.progress.status(&format!("starting {spec}"));
+    let begun = Instant::now();
+    for (seat, launcher) in seats.iter().zip(launchers) {
+        let (node, slot) = launcher.start(seat, options, &guard).await?;
+        cluster.nodes.push(node);
+        cluster.slots.push(slot);
+    }
+    if let Err(error) = cluster.wait_ready(options.ready_timeout, options.progress.as_ref()).await {
+        bail!("{error:#}\n{}", log_tails(&seats));
+    }
+    cluster.ready = begun.elapsed();
+    cluster.cpu_seconds = cluster.cpu_seconds();
+    Ok(())
+}
+
+/// Places of all nodes, with their configuration written.
+fn seats(cluster: &Cluster, launchers: &[Arc<Launcher>], options: &LaunchOptions) -> anyhow::Result<Vec<Seat>> {
+    let dir = cluster.dir.as_ref().map(|dir| dir.path()).context("a cluster without a directory")?;
+    let ports = cluster._ports.as_ref().map(|ports| ports.http.as_slice()).unwrap_or_default();
+    // One address for all members: the strictest member decides.
+    let ip = launchers.iter().map(|launcher| launcher.ip()).max().unwrap_or("127.0.0.1");
+    let members: Vec<String> = ports.iter().map(|port| format!("{ip}:{port}")).collect();
+    let standalone = ports.len() == 1 && options.single_mode == Mode::Standalone;
+    let mut seats = Vec::with_capacity(ports.len());
+    for (index, (&port, launcher)) in ports.iter().zip(launchers).enumerate() {
+        let home = dir.join(format!("node{index}"));
+        let heap_mb = options.heap_mb;
+        let seat = Seat { index, ip, port, home, standalone, members: members.clone(), heap_mb };
+        seat.write(launcher.base_properties(), options)?;
+        seats.push(seat);
+    }
+    Ok(seats)
+}
+
+/// What the nodes said last, for the message of a failed start.
+fn log_tails(seats: &[Seat]) -> String {
+    let tail = |seat: &Seat, path: &Path| match process::tail(path, 8) {
+        text if text.is_empty() => None,
+        text => Some(format!("last lines of {} of {}:\n{text}", path.display(), seat.address())),
+    };
+    seats
+        .iter()
+        .flat_map(|seat| [tail(seat, &seat.output()), tail(seat, &seat.logs().join("nacos.log"))])
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Launcher {
+    fn ip(&self) -> &'static str {
+        match self {
+            Self::Nacos(nacos) => nacos::ip_for(&nacos.version),
+            Self::Docker { version, .. } => nacos::ip_for(version),
+            Self::Tandem(_) => nacos::ip_for(""),
+        }
+    }
+
+    fn base_properties(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Nacos(nacos) => nacos.base_properties(),
+            Self::Tandem(_) | Self::Docker { .. } => &DISTRIBUTION_PROPERTIES,
+        }
+    }
+
+    async fn start(&self, seat: &Seat, options: &LaunchOptions, guard: &Guard) -> anyhow::Result<(Node, Slot)> {
+        let mut node = self.describe(seat);
+        let command = match self {
+            Self::Tandem(tandem) => tandem.command(seat),
+            Self::Nacos(nacos) => nacos.command(seat),
+            Self::Docker { image, .. } => {
+                let container = Container::start(image, seat, options, guard).await?;
+                node.pid = container.pid;
+                return Ok((node, Slot::Container(Some(Box::new(container)))));
+            }
+        };
+        let running = command.spawn(guard)?;
+        node.pid = Some(running.pid());
+        Ok((node, Slot::Process { command, running: Some(running) }))
+    }
+
+    fn describe(&self, seat: &Seat) -> Node {
+        let (kind, version, launch, artifact) = match self {
+            Self::Tandem(tandem) => (NodeKind::Tandem, &tandem.version, tandem.launch(), tandem.artifact()),
+            Self::Nacos(nacos) => (NodeKind::Nacos, &nacos.version, nacos.launch(), nacos.artifact()),
+            Self::Docker { image, kind, version } => (*kind, version, "container".to_owned(), image.clone()),
+        };
+        Node {
+            kind,
+            version: version.clone(),
+            launch,
+            artifact,
+            address: seat.address(),
+            context_path: CONTEXT_PATH.to_owned(),
+            pid: None,
+            logs: Some(seat.logs()),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What peers send and ask for (compat/spec/distro.md §8). Everything is applied before it is answered, so a peer
+//! that got its answer knows that readers here see its change.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::datum::{self, MapWriter, read_map};
+use super::merge::{Trust, merged};
+use super::{Distro, checksum};
+use crate::naming::changes::Change;
+use crate::naming::instance::Instance;
+use crate::naming::instances::now as now_ms;
+use crate::naming::service::{ServiceId, ServiceState};
+use crate::naming::validate::{group_of, service_name_syntax};
+
+/// Keys asked for in one pull.
+const PULL_KEYS_MAX: usize = 1000;
+/// A Tandem peer's checksums say nothing about lists that arrived this recently: they may have been computed before.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// Who sent something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender<'a> {
+    /// An official node, or anybody.
+    Official,
+    /// A Tandem node.
+    Tandem {
+        /// Its address.
+        address: &'a str,
+        /// Its ring, joined by commas.
+        ring: &'a str,
+    },
+}
+
+/// A push that could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// It holds no key.
+    #[error("receive empty entity!")]
+    Empty,
+    /// It is not a datum map.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Distro {
+    /// Takes pushed lists, `PUT /distro/datum` (§8.1).
+    ///
+    /// # Errors
+    /// When the body is no datum map or an empty one.
+    pub fn receive(&self, body: &[u8], sender: Sender<'_>) -> Result<(), ReceiveError> {
+        let map = read_map(body, now_ms())?;
+        if map.is_empty() {
+            return Err(ReceiveError::Empty);
+        }
+        for (key, datum) in map {
+            let Some(id) = datum::service_of(&key) else { continue };
+            // Official nodes store under the inner key what the outer one let in; only equal ones make sense.
+            if datum.key.is_some_and(|inner| inner != key) {
+                tracing::debug!(key, "datum under another key ignored");
+                continue;
+            }
+            let Some(instances) = datum.instances else { continue };
+            let trust = self.trust(&id, sender);
+            self.count_receipt(&id);
+            self.apply(&id, instances, trust);
+        }
+        Ok(())
+    }
+
+    /// What a list from this peer may do to ours.
+    fn trust(&self, id: &ServiceId, sender: Sender<'_>) -> Trust {
+        let Sender::Tandem { address, .. } = sender else { return Trust::Whole };
+        if self.responsible(&id.name) {
+            Trust::FormerOwner { moved_at: self.moved_at() }
+        } else if self.members.owner(&id.name).as_deref() == Some(address) {
+            Trust::Whole
+        } else {
+            Trust::Bystander
+        }
+    }
+
+    /// Puts a list in place; the service is created when unknown and its name is legal.
+    pub(super) fn apply(&self, id: &ServiceId, instances: Vec<Instance>, trust: Trust) {
+        if service_name_syntax(&id.name).is_err() {
+            tracing::debug!(service = %id.name, "list of an illegal service name ignored");
+            return;
+        }
+        self.registry.upsert(
+            id,
+            || ServiceState::new(group_of(&id.name)),
+            |state| {
+                let (kept, differs) = merged(&state.ephemeral, instances, trust);
+                for instance in kept.values() {
+                    state.ensure_cluster(&instance.cluster_name);
+                }
+                state.ephemeral = kept;
+                state.has_datum = true;
+                state.last_modified = now_ms();
+                // What we added, the others must hear of; from anybody but the owner it would be gossip.
+                let ephemeral_local = differs && matches!(trust, Trust::FormerOwner { .. });
+                ((), Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
+            },
+        );
+    }
+
+    /// The lists of these keys as far as they exist, `GET /distro/datum` (§6.3).
+    pub fn datums_of<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+        let mut writer = MapWriter::new();
+        for id in keys.into_iter().filter_map(datum::service_of) {
+            if let Some(service) = self.registry.get(&id) {
+                let state = service.read();
+                if state.has_datum {
+                    writer.add(&id, &state);
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    /// All lists, `GET /distro/datums` (§6.4).
+    pub fn all_datums(&self) -> Vec<u8> {
+        let mut writer = MapWriter::new();
+        for service in self.registry.services() {
+            let state = service.read();
+            if state.has_datum {
+                writer.add(service.id(), &state);
+            }
+        }
+        writer.finish()
+    }
+
+    /// Compares a peer's checksums with ours; pulls what differs, drops what it no longer has (§8.3). Returns when
+    /// that is done.
+    pub async fn receive_checksums(&self, source: &str, checksums: HashMap<String, String>, sender: Sender<'_>) {
+        if !self.verifying.lock().insert(source.to_owned()) {
+            return;
+        }
+        // Given back however this ends; a peer may hang up at any await.
+        let _done = Verifying { distro: self, source };
+        let Some(differing) = self.compare(source, &checksums, sender) else { return };
+        for keys in differing.chunks(PULL_KEYS_MAX) {
+            if let Err(error) = self.pull(source, keys, sender).await {
+                tracing::warn!(source, keys = keys.len(), %error, "lists that differ could not be pulled");
+                return;
+            }
+        }
+    }
+
+    /// Keys to pull, after the removals; `None` when the message must be ignored.
+    fn compare(&self, source: &str, checksums: &HashMap<String, String>, sender: Sender<'_>) -> Option<Vec<String>> {
+        let tandem = sender != Sender::Official;
+        let mut differing = Vec::new();
+        let mut named = HashSet::with_capacity(checksums.len());
+        for (key, theirs) in checksums {
+            let Some(id) = datum::service_of(key) else { continue };
+            if self.responsible(&id.name) {
+                if !tandem {
+                    // The official rule: the views of the cluster differ, nothing in the message can be trusted.
+                    tracing::debug!(source, key, "checksum of a key of our own: message ignored");
+                    return None;
+                }
+                continue;
+            }
+            if self.checksum_of(&id).as_ref() != Some(theirs) {
+                differing.push(key.clone());
+            }
+            named.insert(id);
+        }
+        let agreed = match sender {
+            Sender::Official => true,
+            Sender::Tandem { ring, .. } => ring == self.ring_text(),
+        };
+        if agreed {
+            self.drop_unnamed(source, &named, tandem);
+        }
+        Some(differing)
+    }
+
+    fn checksum_of(&self, id: &ServiceId) -> Option<String> {
+        let service = self.registry.get(id)?;
+        let state = service.read();
+        state.has_datum.then(|| checksum::checksum(state.ephemeral.values()))
+    }
+
+    /// Empties the lists that belong to `source` and that it does not have. Official nodes of 1.4.1 go on serving
+    /// them (§8.4).
+    fn drop_unnamed(&self, source: &str, named: &HashSet<ServiceId>, spare_recent: bool) {
+        let ring = self.members.ring();
+        for service in self.registry.services() {
+            let id = service.id();
+            if ring.owner(&id.name) != Some(source) || named.contains(id) || !service.read().has_datum {
+                continue;
+            }
+            if spare_recent && self.receipt(id).is_some_and(|receipt| receipt.at.elapsed() < RECENT) {
+                continue;
+            }
+            tracing::info!(service = %id.name, source, "dropped: the responsible node no longer has it");
+            self.receipts.lock().remove(id);
+            // One that was empty already, its owner has cleaned away.
+            let idle =
+                |state: &ServiceState| !state.declared && state.ephemeral.is_empty() && state.persistent.is_empty();
+            if self.registry.remove_if(id, idle).is_some() {
+                continue;
+            }
+            self.registry.update(&service, |state| {
+                state.ephemeral.clear();
+                state.has_datum = false;
+                state.last_modified = now_ms();
+                ((), Change { ephemeral_peer: true, ..Change::default() })
+            });
+        }
+    }
+
+    /// Pulls lists from their owner. One that was pushed meanwhile is left alone: the push is as new as the answer,
+    /// and what changed after it is pushed again.
+    async fn pull(&self, source: &str, keys: &[String], sender: Sender<'_>) -> Result<(), PullError> {
+        let before: HashMap<&String, u64> =
+            keys.iter().map(|key| (key, self.count_of(datum::service_of(key).as_ref()))).collect();
+        let body = self.client.datum(source, keys).await?;
+        for (key, datum) in read_map(&body, now_ms())? {
+            let (Some(id), Some(instances)) = (datum::service_of(&key), datum.instances) else { continue };
+            if before.get(&key) != Some(&self.count_of(Some(&id))) {
+                continue;
+            }
+            self.apply(&id, instances, self.trust(&id, sender));
+        }
+        Ok(())
+    }
+
+    fn count_of(&self, id: Option<&ServiceId>) -> u64 {
+        id.and_then(|id| self.receipt(id)).map_or(0, |receipt| receipt.count)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PullError {
+    #[error(transparent)]
+    Peer(#[from] super::peer_client::PeerError),
+    #[error("the answer cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A peer's checksums are being worked through until this is dropped.
+struct Verifying<'a> {
+    distro: &'a Distro,
+    source: &'a str,
+}
+
+impl Drop for Verifying<'_> {
+    fn drop(&mut self) {
+        self.distro.verifying.lock().remove(self.source);
+    }
+}

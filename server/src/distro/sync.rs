@@ -1,0 +1,211 @@
+//! Changes go to every peer at once (compat/spec/distro.md §7).
+//!
+//! Official nodes wait two seconds and share a few workers between all peers, so that a dead peer delays the living.
+//! Here every peer has its own task and its own inbox, which holds one entry per service however long the peer is
+//! away. The first change is sent immediately; what arrives while a request is in flight makes up the next one. The
+//! list is read when it is sent, never earlier.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use indexmap::IndexSet;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Distro;
+use super::datum::MapWriter;
+use super::peer_client::PeerError;
+use crate::cluster::ring::Ring;
+use crate::naming::changes::{Change, Changes};
+use crate::naming::instances::now as now_ms;
+use crate::naming::service::ServiceId;
+
+/// A request is closed when it holds this much, bytes; a longer list goes alone.
+const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Pause after a first failure; it doubles up to the configured `syncRetryDelay`.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+/// How often a peer may refuse the same lists (by an answer, not by silence) before they are left to the checksums.
+const REFUSALS_MAX: u32 = 5;
+
+/// Keeps one task per peer until dropped.
+pub(super) async fn run(distro: Arc<Distro>) {
+    let mut membership = distro.members.subscribe();
+    let mut tasks: HashMap<String, PeerTask> = HashMap::new();
+    let mut ring = None;
+    loop {
+        let now = Some(Arc::clone(&membership.borrow_and_update()));
+        if ring != now {
+            ring = now;
+            distro.moved_at.store(now_ms(), Ordering::Relaxed);
+        }
+        let peers = distro.members.peers();
+        tasks.retain(|address, _| peers.iter().any(|peer| peer.address == *address));
+        for peer in peers {
+            tasks.entry(peer.address).or_insert_with_key(|address| PeerTask::start(&distro, address.clone()));
+        }
+        if membership.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Ends its task when dropped.
+struct PeerTask(JoinHandle<()>);
+
+impl PeerTask {
+    fn start(distro: &Arc<Distro>, address: String) -> Self {
+        let peer = Peer {
+            membership: distro.members.subscribe(),
+            ring: distro.members.ring(),
+            // Subscribed here and not in the task: no change may fall between.
+            changes: distro.registry.subscribe(),
+            pending: IndexSet::new(),
+            failures: 0,
+            refusals: 0,
+            distro: Arc::clone(distro),
+            address,
+        };
+        PeerTask(tokio::spawn(peer.run()))
+    }
+}
+
+impl Drop for PeerTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One peer and what it has not been told yet.
+struct Peer {
+    distro: Arc<Distro>,
+    address: String,
+    membership: watch::Receiver<Arc<Ring>>,
+    ring: Arc<Ring>,
+    changes: Changes,
+    pending: IndexSet<ServiceId>,
+    failures: u32,
+    refusals: u32,
+}
+
+impl Peer {
+    async fn run(mut self) {
+        loop {
+            self.gather().await;
+            let (batch, body) = self.take_batch();
+            if batch.is_empty() {
+                continue;
+            }
+            let ring = self.is_tandem().then(|| self.distro.ring_text());
+            match self.distro.client.push(&self.address, body, ring.as_deref()).await {
+                Ok(()) => {
+                    (self.failures, self.refusals) = (0, 0);
+                }
+                Err(error) => self.failed(batch, &error).await,
+            }
+        }
+    }
+
+    fn is_tandem(&self) -> bool {
+        self.distro.members.is_tandem(&self.address)
+    }
+
+    /// Waits until something is pending, and takes all there is.
+    async fn gather(&mut self) {
+        loop {
+            if let Some(changed) = self.changes.next().now_or_never() {
+                self.add(changed);
+            }
+            if self.membership.has_changed().unwrap_or(false) {
+                self.hand_over();
+            }
+            if !self.pending.is_empty() {
+                return;
+            }
+            tokio::select! {
+                changed = self.changes.next() => self.add(changed),
+                moved = self.membership.changed() => match moved {
+                    Ok(()) => self.hand_over(),
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        }
+    }
+
+    fn add(&mut self, changed: Vec<(ServiceId, Change)>) {
+        let tandem = self.is_tandem();
+        for (id, change) in changed {
+            // Health goes to official peers by another way: from a list they do not take it (§7.6).
+            let health = change.health && tandem && self.distro.responsible(&id.name);
+            if change.ephemeral_local || health {
+                self.pending.insert(id);
+            }
+        }
+    }
+
+    /// When responsibility moves from us to this peer, it gets our lists with the beats we heard, so that it need not
+    /// judge by stale ones. Tandem only: an official node would overwrite what it has taken itself.
+    fn hand_over(&mut self) {
+        self.membership.mark_unchanged();
+        let ring = self.distro.members.ring();
+        let before = std::mem::replace(&mut self.ring, Arc::clone(&ring));
+        if before == ring || !self.is_tandem() {
+            return;
+        }
+        let own = self.distro.members.self_address();
+        for service in self.distro.registry.services() {
+            let id = service.id();
+            let moved = before.owner(&id.name) == Some(own) && ring.owner(&id.name) == Some(self.address.as_str());
+            if moved && !service.read().ephemeral.is_empty() {
+                self.pending.insert(id.clone());
+            }
+        }
+    }
+
+    /// The next request: the oldest pending services with their lists as they are now. Services that have gone are
+    /// left out; an empty request, which official receivers refuse for ever, comes back as an empty batch.
+    fn take_batch(&mut self) -> (Vec<ServiceId>, Vec<u8>) {
+        let mut writer = MapWriter::new();
+        let mut batch = Vec::new();
+        let keys_max = self.distro.settings.batch_sync_key_count.max(1);
+        let mut taken = 0;
+        for id in &self.pending {
+            if writer.keys() >= keys_max || writer.bytes() >= REQUEST_BYTES_MAX {
+                break;
+            }
+            taken += 1;
+            if let Some(service) = self.distro.registry.get(id) {
+                let state = service.read();
+                if state.has_datum {
+                    writer.add(id, &state);
+                    batch.push(id.clone());
+                }
+            }
+        }
+        self.pending.drain(..taken);
+        (batch, writer.finish())
+    }
+
+    /// Keeps what was not delivered and waits, longer every time; a change of the cluster ends the wait.
+    async fn failed(&mut self, batch: Vec<ServiceId>, error: &PeerError) {
+        if matches!(error, PeerError::Status(..)) {
+            self.refusals += 1;
+        }
+        if self.refusals >= REFUSALS_MAX {
+            tracing::warn!(peer = self.address, services = batch.len(), %error, "lists given up: peer refuses them");
+            (self.failures, self.refusals) = (0, 0);
+            return;
+        }
+        self.pending.extend(batch);
+        if self.failures == 0 {
+            tracing::info!(peer = self.address, %error, "push failed, will be retried");
+        }
+        let pause = (RETRY_MIN * 2u32.saturating_pow(self.failures.min(10))).min(self.distro.settings.sync_retry_delay);
+        self.failures += 1;
+        // Jitter keeps several nodes from hitting a returning one together.
+        let pause = pause.mul_f64(rand::random_range(0.8..1.2));
+        let _ = tokio::time::timeout(pause, self.membership.changed()).await.map(|_| self.membership.mark_changed());
+    }
+}

@@ -1,0 +1,119 @@
+//! Raw requests, as official nodes and curious people send them (compat/spec/distro.md §14).
+
+use super::raw::call;
+use super::*;
+
+const DATUM: &str = "/nacos/v1/ns/distro/datum";
+const JSON: &str = "Content-Type: application/json;charset=UTF-8";
+
+fn key(id: &ServiceId) -> String {
+    super::super::datum::key(id)
+}
+
+fn datum(id: &ServiceId, ports: &[i32]) -> String {
+    let list: Vec<String> = ports
+        .iter()
+        .map(|port| {
+            format!(r#"{{"ip":"10.0.0.1","port":{port},"serviceName":"{}","metadata":{{"a":"中😀"}}}}"#, id.name)
+        })
+        .collect();
+    let key = key(id);
+    format!(r#"{{"{key}":{{"key":"{key}","value":{{"instanceList":[{}]}},"timestamp":1}}}}"#, list.join(","))
+}
+
+fn unknown() -> ServiceId {
+    ServiceId::new("space", "grp@@unknown")
+}
+
+#[tokio::test]
+async fn d01_to_d07_put_datum() {
+    let cluster = Cluster::start(2).await;
+    let (at, node) = (cluster.addresses[0], cluster.node(0));
+    let official = [JSON, "User-Agent: Nacos-Server:1.4.1", "Content-Encoding: gzip", "Client-Version: 1.4.1"];
+    let put = |body: String| async move { call(at, "PUT", DATUM, &official, &body).await };
+    let ok = (200, "text/plain;charset=UTF-8".to_owned(), "ok".to_owned());
+    // D01, D05: plain JSON that claims to be gzip, for a service nobody knows.
+    assert_eq!(put(datum(&unknown(), &[1, 2])).await, ok);
+    assert_eq!(seen(node, &unknown()), Some(vec![(1, true), (2, true)]));
+    assert_eq!(node.registry.get(&unknown()).unwrap().read().group_name, "grp");
+    // D06
+    assert_eq!(put(datum(&unknown(), &[])).await, ok);
+    assert_eq!(seen(node, &unknown()), Some(vec![]));
+    // D07
+    let own = cluster.service_of(0, "own");
+    register(node, &own, 9);
+    assert_eq!(put(datum(&own, &[1])).await, ok);
+    assert_eq!(seen(node, &own), Some(vec![(1, true)]));
+    // D04
+    assert_eq!(put(datum(&own, &[7]).replace(".ephemeral.", ".")).await, ok);
+    assert_eq!(seen(node, &own), Some(vec![(1, true)]));
+    // D02
+    assert_eq!(put("{}".to_owned()).await.2, "caused: receive empty entity!;");
+    // D03
+    let (status, _, body) = put("{".to_owned()).await;
+    assert!(status == 500 && body.starts_with("caused: JSON parse error: "), "{status} {body}");
+    let (status, _, body) =
+        call(at, "PUT", DATUM, &["Content-Type: application/x-www-form-urlencoded;charset=UTF-8"], "a=b").await;
+    let text = "caused: Content type 'application/x-www-form-urlencoded;charset=UTF-8' not supported;";
+    assert_eq!((status, body.as_str()), (500, text));
+}
+
+#[tokio::test]
+async fn d08_to_d10_get_datum_and_datums() {
+    let cluster = Cluster::start(2).await;
+    let at = cluster.addresses[0];
+    let octets = "application/octet-stream;charset=UTF-8".to_owned();
+    let datums = "/nacos/v1/ns/distro/datums?encoding=UTF-8&nofix=1";
+    assert_eq!(call(at, "GET", datums, &[], "").await, (200, octets.clone(), "{}".to_owned()));
+    let known = unknown();
+    call(at, "PUT", DATUM, &[JSON], &datum(&known, &[1])).await;
+    let body = format!(r#"{{"keys":"{},{}"}}"#, key(&known), key(&ServiceId::new("public", "a@@b")));
+    let (status, content_type, body) = call(at, "GET", DATUM, &[JSON], &body).await;
+    assert_eq!((status, content_type), (200, octets));
+    assert!(body.contains("中😀") && body.matches("\"timestamp\":1").count() == 1, "{body}");
+    assert_eq!(call(at, "GET", datums, &[], "").await.2, body);
+    for body in ["", "{}", "{"] {
+        assert_eq!(call(at, "GET", DATUM, &[JSON], body).await.0, 500, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d11_to_d15_put_checksum() {
+    let mut cluster = Cluster::start(2).await;
+    let source = cluster.addresses[1];
+    let (stale, gone) = (cluster.service_of(1, "stale"), cluster.service_of(1, "gone"));
+    let own = cluster.service_of(0, "own");
+    for port in [1, 2] {
+        register(cluster.node(1), &stale, port);
+    }
+    // The owner stays reachable for pulls, but must not push by itself while its peer is made to differ.
+    cluster.node(1).tasks.stop(SOON).await;
+    let (at, node) = (cluster.addresses[0], Arc::clone(cluster.node(0)));
+    let put = |body: String| async move {
+        call(at, "PUT", &format!("/nacos/v1/ns/distro/checksum?source={source}"), &[JSON], &body).await
+    };
+    for id in [&stale, &gone] {
+        call(at, "PUT", DATUM, &[JSON], &datum(id, &[1])).await;
+    }
+    let sum = |id: &ServiceId, md5: &str| format!(r#""{}":"{md5}""#, key(id));
+    let ok = (200, "text/plain;charset=UTF-8".to_owned(), "ok".to_owned());
+    // D14: one key of the receiver's own stops everything.
+    assert_eq!(put(format!("{{{},{}}}", sum(&stale, "x"), sum(&own, "y"))).await, ok);
+    assert_eq!((seen(&node, &stale), seen(&node, &gone)), (Some(vec![(1, true)]), Some(vec![(1, true)])));
+    // D11 and D13: pulled before the answer; what is not named goes, from what is served as well.
+    assert_eq!(put(format!("{{{}}}", sum(&stale, "x"))).await, ok);
+    assert_eq!(seen(&node, &stale), Some(vec![(1, true), (2, true)]));
+    assert_eq!(seen(&node, &gone), None);
+    assert!(node.registry.get(&gone).unwrap().read().ephemeral.is_empty());
+    // D12: equal, so nothing is asked of a source that is not even there any more.
+    let md5 = super::super::checksum::checksum(node.registry.get(&stale).unwrap().read().ephemeral.values());
+    cluster.kill(1).await;
+    assert_eq!(put(format!("{{{}}}", sum(&stale, &md5))).await, ok);
+    assert_eq!(put(format!("{{{}}}", sum(&stale, "other"))).await, ok);
+    assert_eq!(seen(&node, &stale), Some(vec![(1, true), (2, true)]));
+    // D15
+    let (status, _, body) = call(at, "PUT", "/nacos/v1/ns/distro/checksum", &[JSON], "{}").await;
+    assert_eq!((status, body.as_str()), (500, "caused: Required String parameter 'source' is not present;"));
+}
+
+const SOON: Duration = Duration::from_secs(1);

@@ -1,0 +1,326 @@
+//! Expiry: ephemeral instances whose beats stop become unhealthy, then are removed
+//! (compat/spec/health-and-push.md §2, the official `ClientBeatCheckTask`).
+//!
+//! Every service is looked at once in [`PERIOD`], counted from when it appeared here, as official nodes do; one task
+//! keeps all services in a heap. Only services this node is responsible for are judged, by the beats it received
+//! itself: a copy of `lastBeat` is as old as the last change of the list, so instances taken over from another node
+//! count from the takeover. Official nodes judge the copy and empty live services
+//! (compat/spec/distro.md §9.2).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::changes::Change;
+use super::instance::{HEART_BEAT_TIMEOUT, IP_DELETE_TIMEOUT, Instance};
+use super::instances::now as now_ms;
+use super::registry::Registry;
+use super::service::{Service, ServiceId};
+use super::switches::Switches;
+
+/// Time between two looks at a service.
+pub const PERIOD: Duration = Duration::from_secs(5);
+/// Services due within this are looked at together.
+const GRAIN: Duration = Duration::from_millis(20);
+/// Without a beat for this long an instance is unhealthy, ms, unless its metadata says otherwise.
+const HEART_BEAT_TIMEOUT_DEFAULT_MS: i64 = 15_000;
+/// Without a beat for this long an instance is removed, ms, unless its metadata says otherwise.
+const IP_DELETE_TIMEOUT_DEFAULT_MS: i64 = 30_000;
+
+/// Whether this node is responsible for a grouped service name.
+pub type Responsible = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Judges beats.
+pub struct Expiry {
+    registry: Arc<Registry>,
+    responsible: Responsible,
+    /// `healthCheckEnabled` off: nothing becomes unhealthy or is removed.
+    switches: Arc<Switches>,
+    /// `nacos.naming.expireInstance`: off, instances become unhealthy and stay.
+    remove: bool,
+}
+
+impl std::fmt::Debug for Expiry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Expiry").field("remove", &self.remove).finish_non_exhaustive()
+    }
+}
+
+/// What is remembered of a service between two looks.
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    responsible: bool,
+    /// Beats are taken to be no older than this, ms since the epoch: when the list came from elsewhere.
+    since: i64,
+    /// When it is looked at next; an entry of the heap that says otherwise is left over from a service of that name.
+    next: Instant,
+}
+
+impl Expiry {
+    /// The switches are read at every look; `remove` is the setting `nacos.naming.expireInstance`.
+    pub fn new(registry: Arc<Registry>, responsible: Responsible, switches: Arc<Switches>, remove: bool) -> Self {
+        Expiry { registry, responsible, switches, remove }
+    }
+
+    /// Runs until dropped. `moved` changes whenever responsibility may have moved.
+    pub async fn run<T>(self, mut moved: watch::Receiver<T>) {
+        let mut changes = self.registry.subscribe();
+        let mut watched: HashMap<ServiceId, Watched> = HashMap::new();
+        let mut due: BinaryHeap<Reverse<(Instant, ServiceId)>> = BinaryHeap::new();
+        for service in self.registry.services() {
+            // Loaded from a peer before this task began.
+            self.watch(&mut watched, &mut due, service.id(), now_ms());
+        }
+        loop {
+            let next = due.peek().map(|Reverse((instant, _))| *instant + GRAIN);
+            tokio::select! {
+                changed = changes.next() => {
+                    for (id, change) in changed {
+                        if change.removed && self.registry.get(&id).is_none() {
+                            watched.remove(&id);
+                        } else {
+                            let since = if change.ephemeral_peer { now_ms() } else { 0 };
+                            self.watch(&mut watched, &mut due, &id, since);
+                        }
+                    }
+                }
+                result = moved.changed() => {
+                    if result.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    for (id, one) in &mut watched {
+                        let responsible = (self.responsible)(&id.name);
+                        if responsible && !one.responsible {
+                            one.since = now_ms();
+                        }
+                        one.responsible = responsible;
+                    }
+                }
+                () = until(next) => self.look_at_due(&mut watched, &mut due),
+            }
+        }
+    }
+
+    fn watch(
+        &self,
+        watched: &mut HashMap<ServiceId, Watched>,
+        due: &mut BinaryHeap<Reverse<(Instant, ServiceId)>>,
+        id: &ServiceId,
+        since: i64,
+    ) {
+        if watched.contains_key(id) {
+            return;
+        }
+        let next = Instant::now() + PERIOD;
+        watched.insert(id.clone(), Watched { responsible: (self.responsible)(&id.name), since, next });
+        due.push(Reverse((next, id.clone())));
+    }
+
+    fn look_at_due(
+        &self,
+        watched: &mut HashMap<ServiceId, Watched>,
+        due: &mut BinaryHeap<Reverse<(Instant, ServiceId)>>,
+    ) {
+        let now = Instant::now();
+        while due.peek().is_some_and(|Reverse((instant, _))| *instant <= now) {
+            let Some(Reverse((instant, id))) = due.pop() else { break };
+            let Some(one) = watched.get_mut(&id).filter(|one| one.next == instant) else { continue };
+            let Some(service) = self.registry.get(&id) else {
+                watched.remove(&id);
+                continue;
+            };
+            let responsible = (self.responsible)(&id.name);
+            if responsible && !one.responsible {
+                one.since = now_ms();
+            }
+            one.responsible = responsible;
+            if responsible && self.switches.get().health_check_enabled {
+                self.look_at(&service, one.since, now_ms());
+            }
+            one.next = now + PERIOD;
+            due.push(Reverse((one.next, id)));
+        }
+    }
+
+    /// Marks and removes what is overdue at `now`; beats count as no older than `since`. ms since the epoch.
+    fn look_at(&self, service: &Service, since: i64, now: i64) {
+        let any = service.read().ephemeral.values().any(|one| self.verdict(one, since, now) != Verdict::Alive);
+        if !any {
+            return;
+        }
+        self.registry.update(service, |state| {
+            let mut change = Change::default();
+            state.ephemeral.retain(|_, instance| {
+                let verdict = self.verdict(instance, since, now);
+                if verdict == Verdict::Alive {
+                    return true;
+                }
+                if instance.healthy {
+                    tracing::info!(service = %service.id().name, ip = instance.ip, port = instance.port,
+                        last_beat_ms = now - instance.last_beat, "disabled: no beat");
+                    instance.healthy = false;
+                    change.health = true;
+                }
+                let stays = verdict != Verdict::Gone;
+                if !stays {
+                    tracing::info!(service = %service.id().name, ip = instance.ip, port = instance.port,
+                        last_beat_ms = now - instance.last_beat, "removed: no beat");
+                    change.ephemeral_local = true;
+                }
+                stays
+            });
+            state.last_modified = now;
+            ((), change)
+        });
+    }
+
+    fn verdict(&self, instance: &Instance, since: i64, now: i64) -> Verdict {
+        if instance.marked {
+            return Verdict::Alive;
+        }
+        let silent = now - instance.last_beat.max(since);
+        if self.remove && silent > instance.meta_millis(IP_DELETE_TIMEOUT, IP_DELETE_TIMEOUT_DEFAULT_MS) {
+            Verdict::Gone
+        } else if instance.healthy && silent > instance.meta_millis(HEART_BEAT_TIMEOUT, HEART_BEAT_TIMEOUT_DEFAULT_MS) {
+            Verdict::Unhealthy
+        } else {
+            Verdict::Alive
+        }
+    }
+}
+
+/// What a look finds, in need of a change or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing to do.
+    Alive,
+    /// To be marked.
+    Unhealthy,
+    /// To be removed.
+    Gone,
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming::service::ServiceState;
+
+    fn instance(port: i32, last_beat: i64) -> Instance {
+        Instance { ip: "10.0.0.1".to_owned(), port, last_beat, ..Instance::default() }
+    }
+
+    fn expiry(remove: bool) -> (Expiry, Arc<Service>) {
+        let registry = Arc::new(Registry::new());
+        let service = registry.get_or_create(&ServiceId::new("public", "g@@x"), || ServiceState::new("g"));
+        (Expiry::new(registry, Box::new(|_| true), Arc::new(Switches::default()), remove), service)
+    }
+
+    fn put(expiry: &Expiry, service: &Service, instances: Vec<Instance>) {
+        expiry.registry.replace_ephemeral(service, instances);
+    }
+
+    fn seen(service: &Service) -> Vec<(i32, bool)> {
+        service.read().ephemeral.values().map(|one| (one.port, one.healthy)).collect()
+    }
+
+    #[test]
+    fn unhealthy_after_15_s_and_gone_after_30_s_strictly() {
+        let (expiry, service) = expiry(true);
+        let now = 1_000_000;
+        let list = [(1, 15_000), (2, 15_001), (3, 30_000), (4, 30_001)];
+        put(&expiry, &service, list.map(|(port, silent)| instance(port, now - silent)).to_vec());
+        expiry.look_at(&service, 0, now);
+        assert_eq!(seen(&service), [(1, true), (2, false), (3, false)]);
+    }
+
+    #[test]
+    fn metadata_sets_both_times_and_marked_instances_stay() {
+        let (expiry, service) = expiry(true);
+        let with = |port, beat: &str, delete: &str| {
+            let mut one = instance(port, 0);
+            let pairs = [(HEART_BEAT_TIMEOUT, beat), (IP_DELETE_TIMEOUT, delete)];
+            one.metadata = Some(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect());
+            one
+        };
+        let mut marked = instance(5, 0);
+        marked.marked = true;
+        put(
+            &expiry,
+            &service,
+            vec![
+                with(1, "1000", "5000"),
+                with(2, "1000", "2000"),
+                with(3, "x", "-1"),
+                with(4, "60000", "60000"),
+                marked,
+            ],
+        );
+        expiry.look_at(&service, 0, 3_000);
+        assert_eq!(seen(&service), [(1, false), (3, true), (4, true), (5, true)]);
+        expiry.look_at(&service, 0, 40_000);
+        assert_eq!(seen(&service), [(4, true), (5, true)]);
+    }
+
+    #[test]
+    fn a_takeover_counts_from_the_takeover() {
+        let (expiry, service) = expiry(true);
+        put(&expiry, &service, vec![instance(1, 0)]);
+        expiry.look_at(&service, 100_000, 115_000);
+        assert_eq!(seen(&service), [(1, true)]);
+        expiry.look_at(&service, 100_000, 115_001);
+        assert_eq!(seen(&service), [(1, false)]);
+        expiry.look_at(&service, 100_000, 130_001);
+        assert!(seen(&service).is_empty());
+    }
+
+    #[test]
+    fn without_removal_instances_stay_unhealthy() {
+        let (expiry, service) = expiry(false);
+        put(&expiry, &service, vec![instance(1, 0)]);
+        expiry.look_at(&service, 0, 100_000);
+        assert_eq!(seen(&service), [(1, false)]);
+    }
+
+    #[tokio::test]
+    async fn changes_are_announced_and_only_the_responsible_node_judges() {
+        let registry = Arc::new(Registry::new());
+        let put = |name: &str| {
+            let service = registry.get_or_create(&ServiceId::new("public", name), || ServiceState::new("g"));
+            registry.update(&service, |state| {
+                let one = instance(1, now_ms() - 60_000);
+                state.ephemeral.insert(one.key(), one);
+                ((), Change { ephemeral_local: true, ..Change::default() })
+            });
+            service
+        };
+        let (own, other) = (put("g@@own"), put("g@@other"));
+        let expiry =
+            Expiry::new(registry.clone(), Box::new(|name| name == "g@@own"), Arc::new(Switches::default()), true);
+        let mut changes = registry.subscribe();
+        let mut watched = HashMap::new();
+        let mut due = BinaryHeap::new();
+        for service in [&own, &other] {
+            expiry.watch(&mut watched, &mut due, service.id(), 0);
+        }
+        let now = Instant::now();
+        watched.values_mut().for_each(|one: &mut Watched| one.next = now);
+        due = due.into_iter().map(|Reverse((_, id))| Reverse((now, id))).collect();
+        expiry.look_at_due(&mut watched, &mut due);
+        assert!(own.read().ephemeral.is_empty());
+        assert_eq!(other.read().ephemeral.len(), 1);
+        let change = Change { ephemeral_local: true, health: true, ..Change::default() };
+        assert_eq!(changes.next().await, [(own.id().clone(), change)]);
+        assert_eq!(due.len(), 2);
+    }
+}
