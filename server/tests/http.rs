@@ -118,6 +118,11 @@ async fn cross_origin_requests() {
     let answer = server.send("OPTIONS /nacos/v1/ns/instance", &preflight, "").await;
     assert_eq!((answer.status(), answer.body.as_str()), (501, ""));
     assert_eq!(answer.header("Access-Control-Allow-Methods"), Some("PUT"));
+    // Outside the naming API a preflight succeeds
+    let answer = server.send("OPTIONS /nacos/v1/console/server/state", &preflight, "").await;
+    assert_eq!((answer.status(), answer.header("Access-Control-Max-Age")), (200, Some("18000")));
+    let methods = server.ask("OPTIONS /nacos/v1/console/server/state").await;
+    assert_eq!((methods.status(), methods.header("Allow")), (200, Some("GET,HEAD,OPTIONS")));
 }
 
 #[tokio::test]

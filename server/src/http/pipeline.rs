@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Method;
 use http::request::Parts;
+use http::{Method, Version};
 
 use super::accept::{self, Accept};
 use super::form::{POST_FORM_BYTES_MAX, Pairs, decode};
@@ -34,8 +34,14 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
     if naming && let Some(refusal) = traffic(node, &request) {
         return refusal;
     }
-    if naming && let Some(answer) = cors::preflight(&request) {
+    if let Some(answer) = cors::preflight(&request, naming) {
         return answer;
+    }
+    if !naming && request.method == Method::OPTIONS {
+        let methods = router.methods(&request.path);
+        if !methods.is_empty() {
+            return cors::options(&methods);
+        }
     }
     let route = match find(router, &request, naming) {
         Ok(route) => route,
@@ -90,6 +96,9 @@ fn admit(
         + 13;
     let context = node.settings.context_path.as_str();
     let below = raw_path.strip_prefix(context).filter(|rest| rest.is_empty() || rest.starts_with(['/', ';']));
+    if parts.version == Version::HTTP_11 && !parts.headers.contains_key("host") {
+        return Err(error_page::tomcat(400));
+    }
     let refused = firewall::check(&parts.method, &raw_path, raw_query.as_deref(), head_bytes, accept);
     match (&refused, below) {
         // Outside the context path only the connector's own refusals come first.
@@ -182,6 +191,8 @@ enum NoRoute {
 
 fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRoute> {
     let method = request.method.as_str();
+    // Outside the naming filters Spring serves HEAD with whatever serves GET.
+    let method = if !naming && method == "HEAD" { "GET" } else { method };
     match router.find(method, &request.path) {
         Found::Endpoint(route) => Ok(route),
         Found::Nothing if method == "GET" && request.path == super::health::UNREACHABLE => Err(NoRoute::Nothing),

@@ -86,6 +86,11 @@ impl Router {
         Router { paths }
     }
 
+    /// The methods a path exists with.
+    pub fn methods(&self, path: &str) -> Vec<&'static str> {
+        self.paths.get(path).into_iter().flatten().map(|route| route.method).collect()
+    }
+
     /// Looks a request up.
     pub fn find(&self, method: &str, path: &str) -> Found<Route> {
         match self.paths.get(path) {

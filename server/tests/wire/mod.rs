@@ -1,6 +1,5 @@
 //! A node on a free port, spoken to in raw bytes.
-
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "shared by test programs, none of which uses all")]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test helper panics where a test fails")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
