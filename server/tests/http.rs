@@ -118,6 +118,11 @@ async fn cross_origin_requests() {
     let answer = server.send("OPTIONS /nacos/v1/ns/instance", &preflight, "").await;
     assert_eq!((answer.status(), answer.body.as_str()), (501, ""));
     assert_eq!(answer.header("Access-Control-Allow-Methods"), Some("PUT"));
+    // Outside the naming API a preflight succeeds
+    let answer = server.send("OPTIONS /nacos/v1/console/server/state", &preflight, "").await;
+    assert_eq!((answer.status(), answer.header("Access-Control-Max-Age")), (200, Some("18000")));
+    let methods = server.ask("OPTIONS /nacos/v1/console/server/state").await;
+    assert_eq!((methods.status(), methods.header("Allow")), (200, Some("GET,HEAD,OPTIONS")));
 }
 
 #[tokio::test]
@@ -125,7 +130,8 @@ async fn the_status_switch_gates_requests() {
     let server = Server::start(true).await;
     let set = "PUT /nacos/v1/ns/operator/switches?entry=overriddenServerStatus&value=READ_ONLY";
     assert_eq!(server.ask(set).await.body, "ok");
-    server.node.status.refresh(&server.node.switches);
+    let switches = server.node.switches.get();
+    server.node.status.overrides(switches.overridden_server_status.as_deref());
     let write = "POST /nacos/v1/ns/instance?serviceName=s&ip=a&port=1";
     let refused = server.ask(write).await;
     assert_eq!((refused.status(), refused.header("Content-Type")), (503, None));

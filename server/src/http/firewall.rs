@@ -25,14 +25,16 @@ pub fn check(
         page.headers.insert(0, ("allow", "HEAD, DELETE, POST, GET, OPTIONS, PUT".to_owned()));
         return Some(page);
     }
-    None.or_else(|| spring_firewall(method, raw_path, accept))
+    spring_firewall(method, raw_path, accept)
 }
 
 /// Spring's `StrictHttpFirewall`; only inside the context path.
 fn spring_firewall(method: &Method, raw_path: &str, accept: &Accept<'_>) -> Option<Response> {
-    if raw_path.contains(';') {
-        let message = "The request was rejected because the URL contained a potentially malicious String \";\"";
-        return Some(error_page::spring(500, message, raw_path, accept));
+    const MALICIOUS: [&str; 8] = [";", "%3b", "%3B", "%2e", "%2E", "%5c", "%5C", "%25"];
+    if let Some(found) = MALICIOUS.iter().find(|text| raw_path.contains(**text)) {
+        let message =
+            format!("The request was rejected because the URL contained a potentially malicious String \"{found}\"");
+        return Some(error_page::spring(500, &message, raw_path, accept));
     }
     let unnormalized = raw_path.contains("//") || raw_path.split('/').any(|part| part == "." || part == "..");
     if unnormalized {

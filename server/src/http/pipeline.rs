@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Method;
 use http::request::Parts;
+use http::{Method, Version};
 
 use super::accept::{self, Accept};
 use super::form::{POST_FORM_BYTES_MAX, Pairs, decode};
@@ -15,7 +15,6 @@ use super::response::{ApiError, JSON, Response, TEXT};
 use super::routes::{Found, Route, Router};
 use super::{cors, error_page, firewall, forward};
 use crate::java;
-use crate::naming::server_status::Status;
 use crate::node::Node;
 use crate::telemetry::metrics;
 
@@ -35,8 +34,14 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
     if naming && let Some(refusal) = traffic(node, &request) {
         return refusal;
     }
-    if naming && let Some(answer) = cors::preflight(&request) {
+    if let Some(answer) = cors::preflight(&request, naming) {
         return answer;
+    }
+    if !naming && request.method == Method::OPTIONS {
+        let methods = router.methods(&request.path);
+        if !methods.is_empty() {
+            return cors::options(&methods);
+        }
     }
     let route = match find(router, &request, naming) {
         Ok(route) => route,
@@ -91,6 +96,9 @@ fn admit(
         + 13;
     let context = node.settings.context_path.as_str();
     let below = raw_path.strip_prefix(context).filter(|rest| rest.is_empty() || rest.starts_with(['/', ';']));
+    if parts.version == Version::HTTP_11 && !parts.headers.contains_key("host") {
+        return Err(error_page::tomcat(400));
+    }
     let refused = firewall::check(&parts.method, &raw_path, raw_query.as_deref(), head_bytes, accept);
     match (&refused, below) {
         // Outside the context path only the connector's own refusals come first.
@@ -165,18 +173,12 @@ fn traffic(node: &Node, request: &Request) -> Option<Response> {
             return Some(error_page::empty(u16::try_from(*status).unwrap_or(500)));
         }
     }
-    let status = node.status.get();
-    let admitted = match status {
-        Status::Up => true,
-        Status::ReadOnly => request.method == Method::GET,
-        Status::WriteOnly => request.method != Method::GET,
-        Status::Down | Status::Starting | Status::Paused => false,
-    };
-    if admitted || request.agent().starts_with("Nacos-Server") {
+    let status = node.status.current();
+    if status.admits(request.method == Method::GET, request.agent().starts_with("Nacos-Server")) {
         return None;
     }
     let mut refusal = error_page::empty(503);
-    refusal.body = format!("server is {} now, please try again later!", status.name()).into();
+    refusal.body = format!("server is {} now, please try again later!", status.as_str()).into();
     Some(refusal)
 }
 
@@ -189,6 +191,8 @@ enum NoRoute {
 
 fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRoute> {
     let method = request.method.as_str();
+    // Outside the naming filters Spring serves HEAD with whatever serves GET.
+    let method = if !naming && method == "HEAD" { "GET" } else { method };
     match router.find(method, &request.path) {
         Found::Endpoint(route) => Ok(route),
         Found::Nothing if method == "GET" && request.path == super::health::UNREACHABLE => Err(NoRoute::Nothing),

@@ -52,8 +52,8 @@ pub fn all() -> Vec<Route> {
         super::api::routes(),
         super::raft::routes(),
         super::distro::routes(),
-        super::console::routes(),
         super::core_cluster::routes(),
+        super::console::routes(),
         super::actuator::routes(),
     ]
     .concat()
@@ -84,6 +84,11 @@ impl Router {
             paths.entry(route.path).or_default().push(route);
         }
         Router { paths }
+    }
+
+    /// The methods a path exists with.
+    pub fn methods(&self, path: &str) -> Vec<&'static str> {
+        self.paths.get(path).into_iter().flatten().map(|route| route.method).collect()
     }
 
     /// Looks a request up.

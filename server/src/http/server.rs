@@ -29,6 +29,8 @@ use crate::node::Node;
 const CONNECTIONS_MAX: usize = 8192;
 /// The largest body read; a peer's full Distro answer is the largest there is.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_READ_MAX: Duration = Duration::from_secs(60);
 /// How long a connection may idle between requests; Tomcat's default.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long connections may finish what they serve when the node stops.
@@ -109,17 +111,24 @@ async fn answer(
     peer: SocketAddr,
 ) -> hyper::Response<Payload> {
     let (parts, incoming) = request.into_parts();
-    let body = if incoming.is_end_stream() {
-        Ok(Bytes::new())
-    } else {
-        Limited::new(incoming, BODY_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes)
-    };
-    match body {
+    match read_body(incoming).await {
         Ok(body) => framed(pipeline::handle(node, router, parts, body, peer).await),
         Err(error) => {
             debug!(%peer, %error, "cannot read a body");
             framed(error_page::tomcat(400))
         }
+    }
+}
+
+async fn read_body(incoming: Incoming) -> anyhow::Result<Bytes> {
+    if incoming.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let body = Limited::new(incoming, BODY_BYTES_MAX).collect();
+    match tokio::time::timeout(BODY_READ_MAX, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(anyhow::anyhow!(error)),
+        Err(_) => anyhow::bail!("not complete after {} s", BODY_READ_MAX.as_secs()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::routes::Answer;
 use crate::java;
 use crate::naming::agent::{Agent, ClientType};
 use crate::naming::json::JsonBuffer;
-use crate::naming::selector::text_of;
+use crate::naming::selector::{NULL_FIELD, text_of};
 use crate::naming::service::Service;
 use crate::naming::{catalog, instances, validate};
 use crate::node::Node;
@@ -70,8 +70,6 @@ fn doms(names: &[String], count: i32) -> Response {
 
 /// Keeps services with a metadata value, or with an instance that has it.
 fn retain_selected(services: &mut Vec<Arc<Service>>, selector: &str) -> Result<(), ApiError> {
-    const NULL_FIELD: &str = "Cannot invoke \"com.fasterxml.jackson.databind.JsonNode.asText()\" because the return \
-                              value of \"com.fasterxml.jackson.databind.JsonNode.get(String)\" is null";
     let value: Value = serde_json::from_str(selector).map_err(|_| ApiError {
         status: 500,
         causes: vec![

@@ -107,3 +107,72 @@ fn select<'a>(view: &'a ServiceView, clusters: &str) -> Vec<&'a HostView> {
         .flat_map(|cluster| &cluster.hosts)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming::instance::Instance;
+    use crate::naming::service::{ServiceId, ServiceState};
+
+    fn query(healthy_only: bool) -> ListQuery<'static> {
+        ListQuery {
+            clusters: "",
+            healthy_only,
+            check_only: false,
+            env: "",
+            cache_millis: 3000,
+            grouped_names: true,
+            now: 1,
+        }
+    }
+
+    /// Addresses and health as shown, in order.
+    fn shown(state: &ServiceState, query: &ListQuery<'_>) -> Vec<(String, bool)> {
+        let view = ServiceView::new(&ServiceId::new("public", "g@@s"), state);
+        let body = render_view(&view, query).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let hosts = value["hosts"].as_array().unwrap();
+        hosts.iter().map(|host| (host["ip"].as_str().unwrap().to_owned(), host["healthy"].as_bool().unwrap())).collect()
+    }
+
+    fn state(instances: &[(&str, bool, bool)]) -> ServiceState {
+        let mut state = ServiceState::new("g");
+        state.ensure_cluster("DEFAULT");
+        for (ip, healthy, enabled) in instances {
+            let instance =
+                Instance { ip: (*ip).to_owned(), healthy: *healthy, enabled: *enabled, ..Instance::default() };
+            state.ephemeral.insert(instance.key(), instance);
+        }
+        state
+    }
+
+    #[test]
+    fn hosts_come_in_java_hash_order() {
+        // compat/recordings/1.4.1: A01z
+        let ips = [2, 3, 4, 5, 6, 10, 11, 14].map(|last| format!("127.1.1.{last}"));
+        let instances: Vec<(&str, bool, bool)> = ips.iter().map(|ip| (ip.as_str(), true, true)).collect();
+        let order: Vec<String> = shown(&state(&instances), &query(false)).into_iter().map(|(ip, _)| ip).collect();
+        assert_eq!(order, [3, 2, 5, 4, 6, 10, 11, 14].map(|last| format!("127.1.1.{last}")));
+    }
+
+    #[test]
+    fn at_or_below_the_threshold_all_are_shown_healthy() {
+        let mut state = state(&[("10.0.0.1", true, true), ("10.0.0.2", false, true), ("10.0.0.3", false, true)]);
+        assert_eq!(shown(&state, &query(true)), [("10.0.0.1".to_owned(), true)]);
+        assert_eq!(shown(&state, &query(false)).last(), Some(&("10.0.0.1".to_owned(), true)));
+        state.protect_threshold = 1.0 / 3.0;
+        assert!(shown(&state, &query(true)).iter().all(|(_, healthy)| *healthy));
+        assert_eq!(shown(&state, &query(true)).len(), 3);
+        for instance in state.ephemeral.values_mut() {
+            instance.healthy = false;
+        }
+        state.protect_threshold = 0.0;
+        assert_eq!(shown(&state, &query(true)).len(), 3);
+    }
+
+    #[test]
+    fn disabled_instances_count_and_are_not_shown() {
+        let state = state(&[("10.0.0.1", true, false), ("10.0.0.2", false, true)]);
+        assert_eq!(shown(&state, &query(false)), [("10.0.0.2".to_owned(), false)]);
+    }
+}

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use parking_lot::RwLock;
 
 use super::changes::{Announcer, Change, Changes};
-use super::instance::Instance;
+use super::instance::{DEFAULT_CLUSTER, Instance};
 use super::service::{Service, ServiceId, ServiceState};
 use super::validate;
 
@@ -130,10 +130,14 @@ impl Registry {
     pub fn replace_ephemeral(&self, service: &Service, instances: Vec<Instance>) {
         let new = || ServiceState::new(validate::group_of(&service.id().name));
         self.upsert(service.id(), new, |state| {
-            for instance in &instances {
-                state.ensure_cluster(&instance.cluster_name);
-            }
-            state.ephemeral = instances.into_iter().map(|instance| (instance.key(), instance)).collect();
+            state.ephemeral = instances
+                .into_iter()
+                .filter_map(acceptable)
+                .map(|instance| {
+                    state.ensure_cluster(&instance.cluster_name);
+                    (instance.key(), instance)
+                })
+                .collect();
             state.has_datum = true;
             ((), Change { ephemeral_peer: true, ..Change::default() })
         });
@@ -163,6 +167,16 @@ impl Registry {
         self.announcer.announce(id, Change { removed: true, ..Change::default() });
         Some(removed)
     }
+}
+
+/// A peer's instance as it may be stored; one without address or with an illegal cluster is left out, as the official
+/// node skips it.
+fn acceptable(mut instance: Instance) -> Option<Instance> {
+    if instance.cluster_name.is_empty() {
+        DEFAULT_CLUSTER.clone_into(&mut instance.cluster_name);
+    }
+    instance.weight = validate::stored_weight(instance.weight);
+    (!instance.ip.is_empty() && validate::cluster_name_syntax(&instance.cluster_name).is_ok()).then_some(instance)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use super::json::JsonBuffer;
 use super::service::Selector;
 use crate::java;
 
-/// What the JVM says when a field is missing.
-const NULL_FIELD: &str = "Cannot invoke \"com.fasterxml.jackson.databind.JsonNode.asText()\" because the return value \
+/// What the JVM says when a field of a JSON parameter is missing.
+pub const NULL_FIELD: &str = "Cannot invoke \"com.fasterxml.jackson.databind.JsonNode.asText()\" because the return value \
                           of \"com.fasterxml.jackson.databind.JsonNode.get(String)\" is null";
 
 /// Reads a selector that was decoded once more already; blank is none.

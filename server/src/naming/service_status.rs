@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::error::NamingError;
 use super::json::jackson_message;
+use super::selector::{NULL_FIELD, text_of};
 
 /// A report.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,13 +23,6 @@ pub fn read(report: &str) -> Result<Report, NamingError> {
             jackson_message(report),
         ])
     })?;
-    let text = |name: &str| {
-        super::selector::text_of(value.get(name)).ok_or_else(|| {
-            NamingError::internal(
-                "Cannot invoke \"com.fasterxml.jackson.databind.JsonNode.asText()\" because the return value of \
-                 \"com.fasterxml.jackson.databind.JsonNode.get(String)\" is null",
-            )
-        })
-    };
+    let text = |name: &str| text_of(value.get(name)).ok_or_else(|| NamingError::internal(NULL_FIELD));
     Ok(Report { statuses: text("statuses")?, client_ip: text("clientIP")? })
 }

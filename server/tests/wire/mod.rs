@@ -41,13 +41,9 @@ impl Server {
     pub async fn start(standalone: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let node = Node::new(Settings {
-            home: PathBuf::new(),
-            ip: "127.0.0.1".to_owned(),
-            port,
-            context_path: "/nacos".to_owned(),
-            standalone,
-        });
+        let settings = Settings::loopback(PathBuf::new(), port);
+        let node = Node::new(Settings { standalone, ..settings });
+        node.status.serves();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server::serve(listener, Arc::clone(&node), async {
             let _ = stopped.await;
