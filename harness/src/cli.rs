@@ -1,8 +1,14 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
+mod compare;
 mod conform;
 mod launch_args;
+mod load;
+mod measure;
+mod parts;
 mod record;
+mod report;
+mod sync;
 mod up;
 
 use std::process::ExitCode;
@@ -26,12 +32,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure every target with every experiment, alternating, and write a report.
+    Compare(compare::CompareArgs),
+    /// Measure how long a single change takes until every node shows it.
+    Sync(sync::SyncArgs),
+    /// Measure latency at a fixed rate, then the rate that a target reaches.
+    Load(load::LoadArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
     Conform(conform::Conform),
     /// Record what a real server answers to every case.
     Record(record::RecordArgs),
+    /// Render a recorded run again; with a baseline, say what moved.
+    Report(report::Args),
     /// Say which launchers and privileges this machine has.
     Doctor(doctor::DoctorArgs),
     /// Give everything back when the harness is killed.
@@ -57,9 +71,13 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Compare(args) => compare::run(args).await,
+        Command::Sync(args) => sync::run(args).await,
+        Command::Load(args) => load::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,
+        Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(args).await,
         Command::Guard => Ok(ExitCode::SUCCESS),
     }

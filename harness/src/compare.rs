@@ -23,17 +23,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::NacosClient;
 use crate::experiment::fixture::Fixture;
-use crate::experiment::progress::Progress;
 use crate::experiment::{Session, bulk, census, is_mixed, memory, startup};
 use crate::profile::{Profile, TargetPlan};
 use crate::results::{Conformance, Results, Skipped};
-use crate::target::Cluster;
-use allowance::RoundTime;
+use crate::target::{Cluster, Progress};
+use allowance::{Limits, RoundTime};
 use record::Record;
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Unique name of the run.
+    pub id: String,
     /// The targets as written on the command line, in order.
     pub targets: Vec<String>,
     /// How much of everything.
@@ -53,8 +54,9 @@ pub trait Parts {
     /// Starts a target; the error says what is missing and what would help.
     fn launch(&self, target: &str) -> impl Future<Output = Result<Cluster>>;
 
-    /// Gives a cluster back. Dropping it must do so too.
-    fn shut_down(&self, cluster: Cluster) -> impl Future<Output = Result<()>>;
+    /// Gives a cluster back, and keeps the logs of its nodes in `logs` when there is such a folder. Dropping the
+    /// cluster must give it back too.
+    fn shut_down(&self, cluster: Cluster, logs: Option<&Path>) -> impl Future<Output = Result<()>>;
 
     /// Runs the byte-for-byte cases for these targets on nodes of its own.
     fn conformance(&self, targets: &[String]) -> impl Future<Output = Result<ConformancePart>>;
@@ -185,7 +187,7 @@ impl<P: Parts> Runner<'_, P> {
             self.save()?;
         }
         for running in &self.clusters {
-            self.record.idle_memory(&running.cluster, memory::resident_bytes(&running.cluster));
+            self.record.idle_memory(&running.cluster, running.cluster.rss_bytes());
             let rows = memory::observe(&running.cluster, "idle and empty");
             rows.into_iter().for_each(|row| self.record.rows.add(&running.cluster.target, 0, row));
         }
@@ -238,6 +240,7 @@ impl<P: Parts> Runner<'_, P> {
             round,
             tag: format!("t{}-{tag}", self.record.stamp()),
             resident: running.resident,
+            outlives_the_run: outlives_the_run(&running.cluster),
             seed: self.plan.seed,
             deadline,
             stop: self.stop,
@@ -247,7 +250,8 @@ impl<P: Parts> Runner<'_, P> {
 
     fn round_time(&self, round: usize) -> RoundTime {
         let profile = &self.plan.profile;
-        let limits = self.clusters.iter().map(|it| visit::limits(target_plan(profile, &it.cluster))).sum();
+        let limits = self.clusters.iter().map(|it| visit::limits(target_plan(profile, &it.cluster)));
+        let limits = limits.fold(Limits::default(), |sum, it| sum + it);
         RoundTime::begin(Instant::now(), self.began + profile.budget, profile.rounds - round, limits)
     }
 
@@ -258,6 +262,9 @@ impl<P: Parts> Runner<'_, P> {
         let plan = target_plan(&self.plan.profile, &running.cluster).clone();
         let session = self.session(running, round, &format!("r{round}"), Instant::now());
         let seen = visit::run(session, running.fixture.as_ref(), &plan, time).await;
+        if let Some(running) = self.clusters.get_mut(position) {
+            running.resident = seen.left_behind.and_then(|left| running.resident.map(|it| it + left));
+        }
         for row in seen.observations {
             self.record.rows.add(&target, round, row);
         }
@@ -283,7 +290,8 @@ impl<P: Parts> Runner<'_, P> {
                     self.record.skip(&format!("clean-up of {target}"), "instances of the fixture were left behind");
                 }
             }
-            if let Err(error) = self.parts.shut_down(running.cluster).await {
+            let logs = self.record.went_wrong(&target).then(|| self.plan.out.join("logs"));
+            if let Err(error) = self.parts.shut_down(running.cluster, logs.as_deref()).await {
                 self.record.skip(&format!("shutting down {target}"), &format!("{error:#}"));
             }
         }

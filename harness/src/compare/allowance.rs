@@ -1,9 +1,11 @@
 //! How long a step may take so that the whole run keeps its budget.
 //!
-//! The time that is left is shared evenly among the rounds that are left; within a round a step may take its limit, or,
-//! when the limits of what is left in the round exceed the time, its share of it. What a fast target does not use goes
-//! to the steps after it.
+//! The time that is left is shared evenly among the rounds that are left. Within a round, steps of a fixed size (load,
+//! bursts) come first: their limits are set aside. What remains is shared among the steps that can be cut (experiments
+//! that take one sample after the other) in proportion to their limits. What a fast target does not use goes to the
+//! steps after it.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,31 +13,62 @@ use tokio::time::Instant;
 /// Kept back for clean-up, stopping the clusters and rendering.
 const RESERVE: Duration = Duration::from_secs(8);
 
+/// Limits of steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of steps that can be cut.
+    pub elastic: Duration,
+    /// Of steps that cannot.
+    pub fixed: Duration,
+}
+
+impl Limits {
+    /// One step that can be cut.
+    pub fn elastic(limit: Duration) -> Self {
+        Self { elastic: limit, ..Self::default() }
+    }
+
+    /// One step that cannot.
+    pub fn fixed(limit: Duration) -> Self {
+        Self { fixed: limit, ..Self::default() }
+    }
+}
+
+impl Add for Limits {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { elastic: self.elastic + other.elastic, fixed: self.fixed + other.fixed }
+    }
+}
+
 /// The time of one round.
 #[derive(Debug, Clone, Copy)]
 pub struct RoundTime {
     end: Instant,
     /// Limits of the steps that are left, the next one included.
-    limits_left: Duration,
+    left: Limits,
 }
 
 impl RoundTime {
     /// A round that begins at `now`, with `rounds_left` to come (this one included) until `run_end`.
-    pub fn begin(now: Instant, run_end: Instant, rounds_left: usize, limits: Duration) -> Self {
+    pub fn begin(now: Instant, run_end: Instant, rounds_left: usize, limits: Limits) -> Self {
         let left = run_end.saturating_duration_since(now).saturating_sub(RESERVE);
-        Self { end: now + left / rounds_left.max(1) as u32, limits_left: limits }
+        Self { end: now + left / rounds_left.max(1) as u32, left: limits }
     }
 
-    /// When the next step, whose limit is `limit`, must end.
-    pub fn next_deadline(&mut self, now: Instant, limit: Duration) -> Instant {
-        let left = self.end.saturating_duration_since(now);
-        let share = if self.limits_left > left && !self.limits_left.is_zero() {
-            left.mul_f64(limit.as_secs_f64() / self.limits_left.as_secs_f64())
-        } else {
-            limit
-        };
-        self.limits_left = self.limits_left.saturating_sub(limit);
-        now + share.min(limit)
+    /// When the next step must end; `step` is its own limit.
+    pub fn next_deadline(&mut self, now: Instant, step: Limits) -> Instant {
+        let time = self.end.saturating_duration_since(now);
+        let mut allowed = step.fixed.min(time);
+        if !step.elastic.is_zero() {
+            let elastic = time.saturating_sub(self.left.fixed);
+            let share = step.elastic.as_secs_f64() / self.left.elastic.max(step.elastic).as_secs_f64();
+            allowed = elastic.mul_f64(share).min(step.elastic);
+        }
+        self.left.elastic = self.left.elastic.saturating_sub(step.elastic);
+        self.left.fixed = self.left.fixed.saturating_sub(step.fixed);
+        now + allowed
     }
 }
 
@@ -50,24 +83,28 @@ mod tests {
     #[test]
     fn with_time_enough_a_step_has_its_limit() {
         let now = Instant::now();
-        let mut round = RoundTime::begin(now, now + s(308), 3, s(100));
-        assert_eq!(round.next_deadline(now, s(40)), now + s(40));
-        assert_eq!(round.next_deadline(now + s(10), s(60)), now + s(70));
+        let limits = Limits { elastic: s(40), fixed: s(60) };
+        let mut round = RoundTime::begin(now, now + s(308), 3, limits);
+        assert_eq!(round.next_deadline(now, Limits::elastic(s(40))), now + s(40));
+        assert_eq!(round.next_deadline(now + s(10), Limits::fixed(s(60))), now + s(70));
     }
 
     #[test]
-    fn scarce_time_is_shared_by_limit_and_what_is_not_used_is_passed_on() {
+    fn scarce_time_cuts_what_can_be_cut_and_what_is_not_used_is_passed_on() {
         let now = Instant::now();
-        let mut round = RoundTime::begin(now, now + s(158), 3, s(100));
-        assert_eq!(round.next_deadline(now, s(40)), now + s(20), "half of everything");
-        assert_eq!(round.next_deadline(now + s(2), s(30)), now + s(26), "48 s left for limits of 60 s");
-        assert_eq!(round.next_deadline(now + s(3), s(30)), now + s(33), "its limit again");
+        // 50 s for 30 s of load and 40 s + 40 s of samples.
+        let limits = Limits { elastic: s(80), fixed: s(30) };
+        let mut round = RoundTime::begin(now, now + s(158), 3, limits);
+        assert_eq!(round.next_deadline(now, Limits::elastic(s(40))), now + s(10), "half of what load leaves");
+        assert_eq!(round.next_deadline(now + s(2), Limits::fixed(s(30))), now + s(32), "its limit");
+        assert_eq!(round.next_deadline(now + s(12), Limits::elastic(s(40))), now + s(50), "all that is left");
     }
 
     #[test]
     fn without_time_a_step_ends_at_once() {
         let now = Instant::now();
-        let mut round = RoundTime::begin(now, now, 1, s(10));
-        assert_eq!(round.next_deadline(now, s(10)), now);
+        let mut round = RoundTime::begin(now, now, 1, Limits::elastic(s(10)));
+        assert_eq!(round.next_deadline(now, Limits::elastic(s(10))), now);
+        assert_eq!(round.next_deadline(now, Limits::fixed(s(10))), now);
     }
 }

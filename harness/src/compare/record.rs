@@ -13,6 +13,9 @@ use crate::host::{self, LoadWatch};
 use crate::results::{Conformance, Results, Run, SCHEMA, Skipped, Target, TargetNode};
 use crate::target::Cluster;
 
+/// Reason of a skip that the user chose with the profile.
+pub const NOT_PLANNED: &str = "not in this profile for such a target";
+
 /// Everything a run has found so far.
 #[derive(Debug)]
 pub struct Record {
@@ -36,7 +39,7 @@ impl Record {
         let stamp = now.format(format).unwrap_or_else(|_| now.unix_timestamp().to_string());
         let watch = LoadWatch::begin();
         let run = Run {
-            id: format!("{stamp}-{}", plan.profile.name),
+            id: plan.id.clone(),
             started_at: now.format(&Rfc3339).unwrap_or_else(|_| stamp.clone()),
             duration_s: 0.0,
             profile: plan.profile.name.clone(),
@@ -106,6 +109,13 @@ impl Record {
         if !self.skipped.iter().any(|it| it.what == what && it.reason == reason) {
             self.skipped.push(Skipped { what: what.to_owned(), reason: reason.to_owned() });
         }
+    }
+
+    /// Whether something failed at `target`, so that its logs are worth keeping.
+    pub fn went_wrong(&self, target: &str) -> bool {
+        let at = format!(" at {target}");
+        self.rows.errors_at(target) > 0
+            || self.skipped.iter().any(|it| it.what.ends_with(&at) && it.reason != NOT_PLANNED)
     }
 
     /// All reasons so far, for an error.

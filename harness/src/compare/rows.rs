@@ -86,6 +86,11 @@ impl Rows {
         self.rows.iter().filter(|(key, _)| !key.variant.contains_key(MEASURE))
     }
 
+    /// Operations that failed at a target.
+    pub fn errors_at(&self, target: &str) -> u64 {
+        self.rows.iter().filter(|(key, _)| key.target == target).map(|(_, row)| row.errors).sum()
+    }
+
     /// The same row of another target.
     pub fn at(&self, target: &str, key: &RowKey) -> Option<&Distribution> {
         self.rows.get(&RowKey { target: target.to_owned(), ..key.clone() })

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::Instant;
 
-use super::allowance::RoundTime;
+use super::allowance::{Limits, RoundTime};
+use super::record::NOT_PLANNED;
 use crate::client::Instance;
 use crate::experiment::fixture::Fixture;
 use crate::experiment::{
@@ -17,8 +18,10 @@ use crate::profile::{TargetPlan, Timed};
 use crate::results::Skipped;
 
 /// What one visit gave.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Visit {
+    /// Instances that were added for good; nothing when that is not known.
+    pub(super) left_behind: Option<u64>,
     pub(super) observations: Vec<Observation>,
     pub(super) skipped: Vec<Skipped>,
 }
@@ -37,17 +40,14 @@ impl Visit {
 }
 
 /// Time limits of everything planned at one target in one round.
-pub(super) fn limits(plan: &TargetPlan) -> Duration {
+pub(super) fn limits(plan: &TargetPlan) -> Limits {
     fn of<T>(part: Option<&Timed<T>>) -> Duration {
         part.map_or(Duration::ZERO, |it| it.limit)
     }
-    of(plan.sync.as_ref())
-        + of(plan.deregister.as_ref())
-        + of(plan.push.as_ref())
-        + of(plan.register.as_ref())
-        + of(plan.beat.as_ref())
-        + of(plan.query.as_ref())
-        + of(plan.burst.as_ref())
+    Limits {
+        elastic: of(plan.sync.as_ref()) + of(plan.deregister.as_ref()) + of(plan.push.as_ref()),
+        fixed: of(plan.register.as_ref()) + of(plan.beat.as_ref()) + of(plan.query.as_ref()) + of(plan.burst.as_ref()),
+    }
 }
 
 /// Does what is planned, in the order in which one experiment disturbs the next least: single changes first, the burst
@@ -58,7 +58,7 @@ pub(super) async fn run(
     plan: &TargetPlan,
     time: &mut RoundTime,
 ) -> Visit {
-    let mut visit = Visit::default();
+    let mut visit = Visit { left_behind: Some(0), observations: Vec::new(), skipped: Vec::new() };
     let round = session.round;
     if session.clients.len() < 2 && (plan.sync.is_some() || plan.deregister.is_some()) {
         visit.skip("sync-latency and deregister-latency", "one node has nobody to agree with");
@@ -87,7 +87,9 @@ pub(super) async fn run(
         if session.deadline.saturating_duration_since(Instant::now()) * 2 < part.limit {
             visit.skip(burst_convergence::NAME, format!("round {}: there was no time left for it", round + 1));
         } else {
-            visit.take(burst_convergence::NAME, round, burst_convergence::run(&session, part.plan).await);
+            let done = burst_convergence::run(&session, part.plan).await;
+            visit.left_behind = done.as_ref().map_or(None, |it| it.left_behind);
+            visit.take(burst_convergence::NAME, round, done.map(|it| it.observations));
         }
     }
     visit.observations.extend(memory::observe(session.cluster, "after load"));
@@ -103,14 +105,16 @@ fn start<T>(
     visit: &mut Visit,
 ) -> Option<Timed<T>> {
     let Some(part) = part else {
-        visit.skip(name, "not in this profile for such a target");
+        visit.skip(name, NOT_PLANNED);
         return None;
     };
     if session.stop.is_cancelled() {
         return None;
     }
     session.progress.status(&format!("{name} at {}, round {}", session.cluster.target, session.round + 1));
-    session.deadline = time.next_deadline(Instant::now(), part.limit);
+    let is_elastic = [sync_latency::NAME, deregister_latency::NAME, push_latency::NAME].contains(&name);
+    let limit = if is_elastic { Limits::elastic(part.limit) } else { Limits::fixed(part.limit) };
+    session.deadline = time.next_deadline(Instant::now(), limit);
     Some(part)
 }
 

@@ -47,20 +47,34 @@ pub struct Burst {
     pub connections: usize,
 }
 
-/// One burst; returns its rows. Everything it registered is deregistered again, also when it fails.
-pub async fn run(session: &Session<'_>, burst: Burst) -> Result<Vec<Observation>> {
+/// What one burst gave.
+pub struct BurstRound {
+    /// The rows.
+    pub observations: Vec<Observation>,
+    /// Instances every node holds in addition now; nothing when that is not known.
+    pub left_behind: Option<u64>,
+}
+
+/// One burst. Where the servers live on, everything it registered is deregistered again, also when it fails; where they
+/// end with the run it stays, because the clean-up would take as long as the burst.
+pub async fn run(session: &Session<'_>, burst: Burst) -> Result<BurstRound> {
     let mut instances: Vec<Instance> = (0..burst.instances)
         .map(|it| session.instance(&format!("{}-burst-{}", session.tag, it % burst.services.max(1)), it))
         .collect();
     instances.shuffle(&mut session.random(NAME));
     let observations = measure(session, burst, &instances).await;
+    if !session.outlives_the_run {
+        let observations = observations?;
+        let clean = observations.iter().all(|it| it.errors == 0);
+        return Ok(BurstRound { observations, left_behind: clean.then_some(instances.len() as u64) });
+    }
     let removed = bulk::deregister(session, &instances).await?;
     let mut observations = observations?;
     if removed.failed > 0 {
         let note = format!("{} instances could not be removed again: {}", removed.failed, removed.first_error());
         observations.iter_mut().for_each(|it| it.notes.push(note.clone()));
     }
-    Ok(observations)
+    Ok(BurstRound { observations, left_behind: (removed.failed == 0).then_some(0) })
 }
 
 async fn measure(session: &Session<'_>, burst: Burst, instances: &[Instance]) -> Result<Vec<Observation>> {

@@ -20,7 +20,6 @@ pub mod load_beat;
 pub mod load_query;
 pub mod load_register;
 pub mod memory;
-pub mod progress;
 pub mod push_latency;
 pub mod startup;
 pub mod sync_latency;
@@ -36,8 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Instance, NacosClient};
 use crate::stats::{Round, Variant, derived_seed};
-use crate::target::{Cluster, Node, NodeKind};
-use progress::Progress;
+use crate::target::{Cluster, Node, NodeKind, Progress};
 
 /// How long the servers keep an instance of the harness without heartbeats: longer than any run, so that nothing
 /// expires while it is measured.
@@ -55,6 +53,8 @@ pub struct Session<'a> {
     pub tag: String,
     /// Instances every node holds when nothing is being measured; nothing when that is not known.
     pub resident: Option<u64>,
+    /// Whether the servers live on after the run. If not, what is expensive to clean up may stay.
+    pub outlives_the_run: bool,
     /// Seed of the run.
     pub seed: u64,
     /// When the experiment must end by itself.
