@@ -7,6 +7,7 @@ mod load;
 mod measure;
 mod parts;
 mod record;
+mod report;
 mod sync;
 mod up;
 
@@ -43,6 +44,8 @@ enum Command {
     Conform(conform::Conform),
     /// Record what a real server answers to every case.
     Record(record::RecordArgs),
+    /// Render a recorded run again; with a baseline, say what moved.
+    Report(report::Args),
     /// Say which launchers and privileges this machine has.
     Doctor(doctor::DoctorArgs),
     /// Give everything back when the harness is killed.
@@ -74,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,
+        Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(args).await,
         Command::Guard => Ok(ExitCode::SUCCESS),
     }

@@ -24,11 +24,13 @@ pub fn hash_order<T, K: Borrow<str>>(items: &mut [T], presized: bool, key: impl 
         }
         capacity
     };
-    let mask = capacity - 1;
-    items.sort_by_cached_key(|item| {
-        let hash = string_hash(key(item).borrow()) as u32;
-        (hash ^ (hash >> 16)) as usize & mask
-    });
+    items.sort_by_cached_key(|item| bucket(key(item).borrow(), capacity));
+}
+
+/// Where a Java hash table of this capacity (a power of two) keeps a text.
+pub fn bucket(text: &str, capacity: usize) -> usize {
+    let hash = string_hash(text) as u32;
+    (hash ^ (hash >> 16)) as usize & (capacity - 1)
 }
 
 /// `Double.toString`: at least one fraction digit; plain between 10⁻³ and 10⁷, else `d.dddE±n`.

@@ -11,7 +11,7 @@ use tandem_server::http::server;
 use tandem_server::node::Node;
 use tandem_server::settings::Settings;
 use tandem_server::settings::flags::Flags;
-use tandem_server::telemetry::logs;
+use tandem_server::telemetry::{logs, metrics};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,9 @@ fn start(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result
     let settings = Settings::load(flags, environment)?;
     logs::start(&settings.log);
     logs::notes(&settings.notes);
+    if settings.prometheus {
+        metrics::start();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(run(settings))
 }

@@ -3,10 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::client;
+use crate::cluster::leave::Departures;
+use crate::cluster::lookup::Lookup;
 use crate::cluster::members::Members;
+use crate::cluster::reporter::Reporter;
+use crate::cluster::status::Status;
 use crate::distro::Distro;
 use crate::distro::peer_client::PeerClient;
+use crate::naming::cleaner::{self, CleanSettings};
+use crate::naming::consistency::Consistency;
+use crate::naming::expiry::Expiry;
+use crate::naming::push::Push;
 use crate::naming::registry::Registry;
+use crate::naming::server_status::{self, ServerStatus};
+use crate::naming::subscribers::{PushCount, Subscribers};
+use crate::naming::switches::Switches;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 
@@ -22,26 +34,62 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// The cluster.
     pub members: Arc<Members>,
+    /// Where the member list comes from.
+    pub lookup: Lookup,
+    /// Departures the others were told of.
+    pub departures: Departures,
+    /// Whether this node is ready to take part.
+    pub readiness: Arc<Status>,
+    /// Calls to other members; clones share its connections.
+    pub client: reqwest::Client,
     /// Replication of ephemeral instances.
     pub distro: Arc<Distro>,
     /// Background work.
     pub tasks: Tasks,
+    /// Whether a write that needs consensus may be taken.
+    pub consistency: Arc<Consistency>,
+    /// What operators change at run time.
+    pub switches: Arc<Switches>,
+    /// Whether the node takes requests.
+    pub status: Arc<ServerStatus>,
+    /// Who is to be pushed.
+    pub subscribers: Arc<Subscribers>,
+    /// What the push did.
+    pub pushes: Arc<PushCount>,
 }
 
 impl Node {
     /// A node with these settings; nothing runs yet.
     pub fn new(settings: Settings) -> Arc<Self> {
         let members = Arc::new(Members::new(&settings));
+        let client = client::new(&settings);
+        let tasks = Tasks::default();
         let registry = Arc::new(Registry::new());
-        let client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
+        let switches = Arc::new(Switches::default());
+        let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
         let distro = Distro::new(
             Arc::clone(&registry),
             Arc::clone(&members),
-            Arc::new(client),
+            Arc::new(peer_client),
             settings.distro.clone(),
-            Box::new(|| true),
+            Arc::clone(&switches),
         );
-        Arc::new(Node { registry, members, distro, tasks: Tasks::default(), settings })
+        Arc::new(Node {
+            lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
+            departures: Departures::default(),
+            readiness: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
+            consistency: Arc::new(Consistency::new(settings.standalone)),
+            status: Arc::new(ServerStatus::default()),
+            subscribers: Arc::new(Subscribers::default()),
+            pushes: Arc::new(PushCount::default()),
+            registry,
+            switches,
+            distro,
+            members,
+            client,
+            tasks,
+            settings,
+        })
     }
 
     /// Starts the background work; the listener must be bound already, since peers answer at once.
@@ -49,8 +97,46 @@ impl Node {
     /// # Errors
     /// One sentence, when the node cannot take part in its cluster.
     pub async fn start(&self) -> anyhow::Result<()> {
-        self.distro.start(&self.tasks).await;
+        self.lookup.start().await?;
+        self.distro.start(&self.tasks, Arc::clone(&self.readiness)).await;
+        self.start_naming();
+        if !self.settings.standalone {
+            let context_path = &self.settings.context_path;
+            let reporter =
+                Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
+            self.tasks.spawn("reporter", reporter.run());
+        }
+        self.readiness.serves();
         Ok(())
+    }
+
+    /// What naming does by itself: judges beats, pushes, keeps the status, removes services that stay empty.
+    pub fn start_naming(&self) {
+        let distro = Arc::clone(&self.distro);
+        let expiry = Expiry::new(
+            Arc::clone(&self.registry),
+            Box::new(move |name| distro.responsible(name)),
+            Arc::clone(&self.switches),
+            self.settings.naming.expire_instance,
+        );
+        self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
+        let push = Push::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.subscribers),
+            Arc::clone(&self.pushes),
+            Arc::clone(&self.switches),
+        );
+        self.tasks.spawn("push", push.run());
+        self.tasks.spawn("status", server_status::run(Arc::clone(&self.status), Arc::clone(&self.switches)));
+        let naming = &self.settings.naming;
+        let clean = CleanSettings {
+            enabled: naming.empty_service_auto_clean,
+            initial_delay: naming.empty_service_initial_delay,
+            period: naming.empty_service_period,
+        };
+        let distro = Arc::clone(&self.distro);
+        let cleaner = cleaner::run(Arc::clone(&self.registry), clean, move |name| distro.responsible(name));
+        self.tasks.spawn("cleaner", cleaner);
     }
 
     /// Stops the background work; call it when nothing is served any more.

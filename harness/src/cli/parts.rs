@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::compare::{ConformancePart, Parts};
 use crate::conformance::case::Topology;
 use crate::conformance::session::{Session, VERSION, subject_kinds};
+use crate::report;
 use crate::results::Results;
 use crate::target::{Cluster, LaunchOptions, TargetSpec, launch};
 
@@ -47,16 +48,11 @@ impl Parts for RealParts {
     }
 
     fn write(&self, results: &Results, out: &Path) -> Result<()> {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-        let file =
-            tempfile::NamedTempFile::new_in(out).with_context(|| format!("cannot write to {}", out.display()))?;
-        serde_json::to_writer_pretty(&file, results).context("cannot write the results")?;
-        file.persist(out.join("results.json")).context("cannot write results.json")?;
-        Ok(())
+        report::write_results(results, out).map(drop)
     }
 
-    fn render(&self, _results: &Results, _out: &Path) -> Result<()> {
-        Ok(())
+    fn render(&self, results: &Results, out: &Path) -> Result<()> {
+        report::render(results, out).map(drop)
     }
 }
 

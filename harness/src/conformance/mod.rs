@@ -14,6 +14,8 @@
 pub mod answer;
 pub mod case;
 pub mod compare;
+#[cfg(test)]
+mod data_tests;
 pub mod difference;
 pub mod normal;
 pub mod place;
@@ -21,4 +23,6 @@ pub mod play;
 pub mod record;
 pub mod recording;
 pub mod runner;
+#[cfg(test)]
+mod runner_tests;
 pub mod session;

@@ -45,6 +45,9 @@ impl Rules {
         for pattern in &self.patterns {
             text = pattern.replace_all(&text, regex::NoExpand(&format!("<{pattern}>"))).into_owned();
         }
+        for field in &self.volatile {
+            text = rewrite(&text, field, kind);
+        }
         for (index, member) in place.members.iter().enumerate() {
             let name = if index == 0 { "{self}".to_owned() } else { format!("{{member{index}}}") };
             text = replace_number(&text, member, &name);
@@ -60,9 +63,6 @@ impl Rules {
         text = replace_number(&text, &place.closed_port.to_string(), "{closed_port}");
         if place.context_path != "/nacos" {
             text = text.replace(&format!("{}/v1", place.context_path), "/nacos/v1");
-        }
-        for field in &self.volatile {
-            text = rewrite(&text, field, kind);
         }
         if let Some(field) = &self.unordered {
             text = rewrite(&text, field, sorted);

@@ -208,7 +208,7 @@ impl<'a> Sequence<'a> {
             }
             let rules = Rules::of(case, topology);
             let expected = match &mut feed {
-                Some(feed) => feed.recv().await.map(|(given, at)| (given, at)),
+                Some(feed) => feed.recv().await,
                 None => recorded(recordings, case, topology),
             };
             let holds = |observed: &Answer| match &expected {
@@ -223,7 +223,13 @@ impl<'a> Sequence<'a> {
                 // A listener that is gone needs nothing.
                 let _ = listener.try_send((observed.clone(), place.clone()));
             }
-            out.extend(verdict.judge(expected.as_ref(), &observed, &place, &rules));
+            let mut result = verdict.judge(expected.as_ref(), &observed, &place, &rules);
+            if let Some(failed) = result.as_mut().filter(|r| feed.is_some() && r.outcome == Outcome::Fail)
+                && !as_recorded(expected.as_ref(), recorded(recordings, case, topology).as_ref(), &rules)
+            {
+                failed.reason.push_str("; the reference itself did not answer as recorded");
+            }
+            out.extend(result);
             if let Some(progress) = &options.progress {
                 progress(target, index + 1, asked.len());
             }
@@ -239,6 +245,17 @@ fn recorded(recordings: &Recordings, case: &Case, topology: Topology) -> Option<
         recordings.get(&case.id, Topology::Standalone).filter(|_| unjudged)
     })?;
     Some((Ok(found.answer.clone()), found.place.clone()))
+}
+
+/// Whether a reference's answer is the recorded one.
+fn as_recorded(given: Option<&(Given, Place)>, recorded: Option<&(Given, Place)>, rules: &Rules) -> bool {
+    match (given, recorded) {
+        (Some((Ok(given), at)), Some((Ok(recorded), then))) => {
+            let (recorded, given) = (At { answer: recorded, place: then }, At { answer: given, place: at });
+            differences(recorded, given, rules).is_none()
+        }
+        _ => true,
+    }
 }
 
 fn has_tag(case: &Case, tag: &str) -> bool {

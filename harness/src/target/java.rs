@@ -1,9 +1,12 @@
 //! The Java this machine has.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// A Java runtime that answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,13 +58,32 @@ pub(crate) fn tool(name: &str) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(name))
 }
 
-/// Runs a tool with one flag and returns all it prints, when it ends well.
-pub(crate) fn ask(program: &std::path::Path, flag: &str) -> anyhow::Result<String> {
-    let output = Command::new(program)
+/// Longest wait for a tool that is asked for its version.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs a tool with one flag and returns all it prints, when it ends well and in time.
+pub(crate) fn ask(program: &Path, flag: &str) -> anyhow::Result<String> {
+    let mut child = Command::new(program)
         .arg(flag)
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
         .with_context(|| format!("cannot run {}", program.display()))?;
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    // What a tool says about its version fits a pipe, so nobody needs to read before it has ended.
+    while child.try_wait().context("cannot wait for a tool")?.is_none() {
+        if Instant::now() > deadline {
+            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            let _ = child.wait();
+            bail!("{} {flag} does not answer within {} s", program.display(), ANSWER_TIMEOUT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().context("cannot read what a tool says")?;
     if !output.status.success() {
         bail!("{} {flag} ended with {}", program.display(), output.status);
     }

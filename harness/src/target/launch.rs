@@ -251,7 +251,7 @@ impl Launcher {
             Self::Docker { image, .. } => {
                 let container = Container::start(image, seat, options, guard).await?;
                 node.pid = container.pid;
-                return Ok((node, Slot::Container(Some(container))));
+                return Ok((node, Slot::Container(Some(Box::new(container)))));
             }
         };
         let running = command.spawn(guard)?;

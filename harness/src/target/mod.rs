@@ -107,7 +107,7 @@ enum Slot {
     /// A child process; nothing runs between stop and start.
     Process { command: CommandLine, running: Option<Running> },
     /// A container, `None` once it is removed.
-    Container(Option<docker::Container>),
+    Container(Option<Box<docker::Container>>),
     /// Nothing of ours.
     Remote,
 }
@@ -219,11 +219,9 @@ impl Cluster {
                         bail!("{} at {} ended by itself ({status}):\n{said}", self.target, node.address);
                     }
                 }
-                Slot::Container(Some(container)) => {
-                    if !container.is_running().await {
-                        let said = String::from_utf8_lossy(&container.output().await).into_owned();
-                        bail!("the container at {} ended by itself:\n{said}", node.address);
-                    }
+                Slot::Container(Some(container)) if !container.is_running().await => {
+                    let said = String::from_utf8_lossy(&container.output().await).into_owned();
+                    bail!("the container at {} ended by itself:\n{said}", node.address);
                 }
                 _ => {}
             }

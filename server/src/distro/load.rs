@@ -9,9 +9,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use super::Distro;
 use super::datum::{read_map, service_of};
 use super::merge::Trust;
-use super::{Distro, now_ms};
+use crate::naming::instances::now as now_ms;
 
 /// How long the start of a node may wait for a peer to begin its answer. Refused connections take no time, and a
 /// serving peer answers at once; but nodes that start together listen before they serve, and wait for each other.

@@ -7,6 +7,7 @@
 //! - [`verify`]: checksums of owned lists go to every peer every 5 s
 //! - [`receive`]: what peers send and ask for
 //! - [`load`]: the snapshot at start
+//! - [`health_sync`]: health flags, which official nodes take from nowhere else
 //! - [`peer_client`]: the calls a node makes to its peers
 //!
 //! Nothing is stored here: the registry is what is served and what is replicated. Official nodes keep a second copy,
@@ -15,20 +16,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::cluster::members::Members;
+use crate::cluster::status::Status;
 use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
+use crate::naming::switches::Switches;
 use crate::settings::DistroSettings;
 use crate::tasks::Tasks;
 use peer_client::PeerClient;
 
 pub mod checksum;
 pub mod datum;
+pub mod health_sync;
 pub mod load;
 mod merge;
 pub mod peer_client;
@@ -36,20 +39,19 @@ pub mod receive;
 pub mod sync;
 pub mod verify;
 
-/// Whether the switch `distroEnabled` is on.
-pub type Enabled = Box<dyn Fn() -> bool + Send + Sync>;
-
 /// Replication of ephemeral instances.
 pub struct Distro {
     registry: Arc<Registry>,
     members: Arc<Members>,
     client: Arc<PeerClient>,
     settings: DistroSettings,
-    enabled: Enabled,
+    switches: Arc<Switches>,
     /// When a list last came from a peer; one entry per service.
     receipts: Mutex<HashMap<ServiceId, Receipt>>,
     /// Peers whose checksums are being worked through: a second message meanwhile is ignored.
     verifying: Mutex<HashSet<String>>,
+    /// Health flags being asked for.
+    pulls: health_sync::Pulls,
     /// When responsibility last may have moved, ms since the epoch.
     moved_at: AtomicI64,
 }
@@ -74,32 +76,40 @@ impl Distro {
         members: Arc<Members>,
         client: Arc<PeerClient>,
         settings: DistroSettings,
-        enabled: Enabled,
+        switches: Arc<Switches>,
     ) -> Arc<Self> {
         Arc::new(Distro {
             registry,
             members,
             client,
             settings,
-            enabled,
+            switches,
             receipts: Mutex::default(),
             verifying: Mutex::default(),
+            pulls: health_sync::Pulls::default(),
             moved_at: AtomicI64::new(0),
         })
     }
 
     /// Loads what the peers hold, in bounded time, then starts replicating. Call it when the member list is known and
     /// before clients are served.
-    pub async fn start(self: &Arc<Self>, tasks: &Tasks) {
+    pub async fn start(self: &Arc<Self>, tasks: &Tasks, status: Arc<Status>) {
         if self.members.is_standalone() {
             return;
         }
         // Subscribed before anything is loaded, so that no change falls between.
         tasks.spawn("distro sync", sync::run(Arc::clone(self)));
-        if !load::first_attempt(self).await {
-            tasks.spawn("distro load", load::until_loaded(Arc::clone(self)));
+        if load::first_attempt(self).await {
+            status.data_is_ready();
+        } else {
+            let distro = Arc::clone(self);
+            tasks.spawn("distro load", async move {
+                load::until_loaded(distro).await;
+                status.data_is_ready();
+            });
         }
         tasks.spawn("distro verify", verify::run(Arc::clone(self)));
+        tasks.spawn("health reports", health_sync::run(Arc::clone(self)));
     }
 
     /// The calls this node makes to its peers.
@@ -109,7 +119,7 @@ impl Distro {
 
     /// Whether this node is responsible for a grouped service name.
     pub fn responsible(&self, name: &str) -> bool {
-        self.members.responsible(name, (self.enabled)())
+        self.members.responsible(name, self.switches.get().distro_enabled)
     }
 
     /// The ring as Tandem nodes tell each other, to see whether they agree.
@@ -134,11 +144,6 @@ impl Distro {
     fn moved_at(&self) -> i64 {
         self.moved_at.load(Ordering::Relaxed)
     }
-}
-
-/// Now, ms since the epoch.
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::datum::{self, MapWriter, read_map};
 use super::merge::{Trust, merged};
-use super::{Distro, checksum, now_ms};
+use super::{Distro, checksum};
 use crate::naming::changes::Change;
 use crate::naming::instance::Instance;
+use crate::naming::instances::now as now_ms;
 use crate::naming::service::{ServiceId, ServiceState};
+use crate::naming::validate::{group_of, service_name_syntax};
 
 /// Keys asked for in one pull.
 const PULL_KEYS_MAX: usize = 1000;
@@ -80,24 +82,26 @@ impl Distro {
 
     /// Puts a list in place; the service is created when unknown and its name is legal.
     pub(super) fn apply(&self, id: &ServiceId, instances: Vec<Instance>, trust: Trust) {
-        if !is_legal_name(&id.name) {
+        if service_name_syntax(&id.name).is_err() {
             tracing::debug!(service = %id.name, "list of an illegal service name ignored");
             return;
         }
-        let group = id.name.split("@@").next().unwrap_or_default();
-        let service = self.registry.get_or_create(id, || ServiceState::new(group));
-        self.registry.update(&service, |state| {
-            let (kept, differs) = merged(&state.ephemeral, instances, trust);
-            for instance in kept.values() {
-                state.ensure_cluster(&instance.cluster_name);
-            }
-            state.ephemeral = kept;
-            state.has_datum = true;
-            state.last_modified = now_ms();
-            // What we added, the others must hear of; from anybody but the owner it would be gossip.
-            let ephemeral_local = differs && matches!(trust, Trust::FormerOwner { .. });
-            ((), Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
-        });
+        self.registry.upsert(
+            id,
+            || ServiceState::new(group_of(&id.name)),
+            |state| {
+                let (kept, differs) = merged(&state.ephemeral, instances, trust);
+                for instance in kept.values() {
+                    state.ensure_cluster(&instance.cluster_name);
+                }
+                state.ephemeral = kept;
+                state.has_datum = true;
+                state.last_modified = now_ms();
+                // What we added, the others must hear of; from anybody but the owner it would be gossip.
+                let ephemeral_local = differs && matches!(trust, Trust::FormerOwner { .. });
+                ((), Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
+            },
+        );
     }
 
     /// The lists of these keys as far as they exist, `GET /distro/datum` (§6.3).
@@ -193,6 +197,12 @@ impl Distro {
             }
             tracing::info!(service = %id.name, source, "dropped: the responsible node no longer has it");
             self.receipts.lock().remove(id);
+            // One that was empty already, its owner has cleaned away.
+            let idle =
+                |state: &ServiceState| !state.declared && state.ephemeral.is_empty() && state.persistent.is_empty();
+            if self.registry.remove_if(id, idle).is_some() {
+                continue;
+            }
             self.registry.update(&service, |state| {
                 state.ephemeral.clear();
                 state.has_datum = false;
@@ -241,9 +251,4 @@ impl Drop for Verifying<'_> {
     fn drop(&mut self) {
         self.distro.verifying.lock().remove(self.source);
     }
-}
-
-/// What official nodes demand of a service they create.
-fn is_legal_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@.:_-".contains(&byte))
 }

@@ -8,16 +8,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::now_ms;
 use crate::cluster::conf::Entry;
 use crate::cluster::member::Member;
 use crate::http::server;
 use crate::naming::changes::Change;
 use crate::naming::instance::Instance;
+use crate::naming::instances::now as now_ms;
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::node::Node;
 use crate::settings::Settings;
 
+mod client_writes;
+mod raw;
 mod replication;
 mod wire;
 
@@ -64,7 +66,7 @@ impl Cluster {
         for address in &self.addresses {
             node.members.accept_report(Member::own("127.0.0.1", address.port()), 1);
         }
-        node.distro.start(&node.tasks).await;
+        node.distro.start(&node.tasks, Arc::clone(&node.readiness)).await;
         let served = Arc::clone(&node);
         let serving = tokio::spawn(async move {
             let _ = server::serve(listener, served, std::future::pending()).await;

@@ -9,20 +9,38 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
-//! - [`distro`]: what peers call
-//! - `naming_*`, `console`: the controllers
+//! - [`rest_result`]: the envelope of the core and console APIs
+//! - [`instance`], [`service`], [`cluster`], [`health`], [`catalog`], [`operator`], [`api`], [`raft`], [`console`],
+//!   [`distro`], [`core_cluster`], [`actuator`]: the controllers, one per official one; `instance_list` and the like
+//!   are parts of them
 
 pub mod accept;
+pub mod actuator;
+pub mod api;
+pub mod catalog;
+pub mod cluster;
 pub mod console;
+pub mod core_cluster;
 pub mod cors;
 pub mod distro;
 pub mod error_page;
 pub mod firewall;
 pub mod form;
 pub mod forward;
+pub mod health;
+mod host_load;
+pub mod instance;
+mod instance_beat;
+mod instance_list;
+mod instance_metadata;
+pub mod operator;
 pub mod params;
 pub mod pipeline;
+pub mod raft;
 pub mod request;
 pub mod response;
+pub mod rest_result;
 pub mod routes;
 pub mod server;
+pub mod service;
+mod service_list;

@@ -62,6 +62,14 @@ impl Params {
         }
     }
 
+    /// A number that must be there, bound by Spring.
+    pub fn spring_required_int(&self, name: &str) -> Result<i32, ApiError> {
+        if self.get(name).is_none() {
+            return Err(ApiError::internal(format!("Required int parameter '{name}' is not present")));
+        }
+        self.spring_int(name)?.ok_or_else(|| absent_primitive(name))
+    }
+
     /// A float bound by Spring.
     pub fn spring_float(&self, name: &str, default: f32) -> Result<f32, ApiError> {
         let Some(value) = self.get(name).filter(|value| !value.is_empty()) else { return Ok(default) };

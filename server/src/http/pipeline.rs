@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Method;
@@ -14,7 +15,9 @@ use super::response::{ApiError, JSON, Response, TEXT};
 use super::routes::{Found, Route, Router};
 use super::{cors, error_page, firewall, forward};
 use crate::java;
+use crate::naming::server_status::Status;
 use crate::node::Node;
+use crate::telemetry::metrics;
 
 /// Prefix of the paths that pass the naming filters.
 const NAMING: &str = "/v1/ns";
@@ -50,11 +53,13 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
             return error_page::spring(404, "No message available", &request.raw_path, &accept);
         }
     };
+    let began = Instant::now();
     if naming {
         group_service_name(&mut request);
         if route.forwarded
             && let Some(answer) = forward::filter(node, &mut request).await
         {
+            metrics::request(route.method, route.path, answer.status, began.elapsed());
             return answer;
         }
     }
@@ -62,6 +67,7 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
         Ok(response) => negotiate(response, &accept),
         Err(error) => error_page::of_error(&error, &accept),
     };
+    metrics::request(route.method, route.path, response.status, began.elapsed());
     if cors::is_cross_origin(&request) {
         cors::decorate(&request, &mut response);
     }
@@ -148,9 +154,30 @@ fn is_naming(path: &str) -> bool {
     path.strip_prefix(NAMING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `TrafficReviseFilter`.
-fn traffic(_node: &Arc<Node>, _request: &Request) -> Option<Response> {
-    None
+/// `TrafficReviseFilter`: limited URLs, and a status that does not take this request.
+fn traffic(node: &Node, request: &Request) -> Option<Response> {
+    let switches = node.switches.get();
+    if !switches.limited_url_map.is_empty() {
+        // A missing query reads "null" here.
+        let url = format!("{}?{}", request.raw_path, request.raw_query.as_deref().unwrap_or("null"));
+        if let Some((_, status)) = switches.limited_url_map.iter().find(|(prefix, _)| url.starts_with(prefix.as_str()))
+        {
+            return Some(error_page::empty(u16::try_from(*status).unwrap_or(500)));
+        }
+    }
+    let status = node.status.get();
+    let admitted = match status {
+        Status::Up => true,
+        Status::ReadOnly => request.method == Method::GET,
+        Status::WriteOnly => request.method != Method::GET,
+        Status::Down | Status::Starting | Status::Paused => false,
+    };
+    if admitted || request.agent().starts_with("Nacos-Server") {
+        return None;
+    }
+    let mut refusal = error_page::empty(503);
+    refusal.body = format!("server is {} now, please try again later!", status.name()).into();
+    Some(refusal)
 }
 
 enum NoRoute {
@@ -164,6 +191,7 @@ fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRou
     let method = request.method.as_str();
     match router.find(method, &request.path) {
         Found::Endpoint(route) => Ok(route),
+        Found::Nothing if method == "GET" && request.path == super::health::UNREACHABLE => Err(NoRoute::Nothing),
         Found::Nothing | Found::OtherMethod if naming => Err(NoRoute::Naming),
         Found::OtherMethod => Err(NoRoute::OtherMethod),
         Found::Nothing if request.path == "/error" => Err(NoRoute::Error),

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::naming::error::NamingError;
+
 /// Content type of JSON answers.
 pub const JSON: &str = "application/json;charset=UTF-8";
 /// Content type of text answers.
@@ -78,5 +80,16 @@ impl ApiError {
     /// The body: `caused: <message>;` per cause.
     pub fn body(&self) -> String {
         self.causes.iter().map(|cause| format!("caused: {cause};")).collect()
+    }
+}
+
+impl From<NamingError> for ApiError {
+    /// Console-first flavour: a `NacosException` is 500 whatever its code says (compat/spec/naming-api.md §1.3).
+    fn from(error: NamingError) -> Self {
+        match error {
+            NamingError::Illegal(message) => ApiError::illegal(message),
+            NamingError::Nacos(_, message) => ApiError::internal(message),
+            NamingError::Internal(causes) => ApiError { status: 500, causes },
+        }
     }
 }

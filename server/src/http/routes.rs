@@ -42,7 +42,21 @@ impl Route {
 
 /// All endpoints. Each controller file contributes its own list.
 pub fn all() -> Vec<Route> {
-    [super::console::routes(), super::distro::routes()].concat()
+    [
+        super::instance::routes(),
+        super::service::routes(),
+        super::cluster::routes(),
+        super::health::routes(),
+        super::catalog::routes(),
+        super::operator::routes(),
+        super::api::routes(),
+        super::raft::routes(),
+        super::distro::routes(),
+        super::console::routes(),
+        super::core_cluster::routes(),
+        super::actuator::routes(),
+    ]
+    .concat()
 }
 
 /// What a method and path lead to.

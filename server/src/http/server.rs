@@ -49,7 +49,7 @@ pub async fn serve(listener: TcpListener, node: Arc<Node>, shutdown: impl Future
                 let Ok(permit) = permit else { break };
                 tokio::select! {
                     () = &mut shutdown => break,
-                    accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, peer, permit)),
+                    accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, plain(peer), permit)),
                 }
             }
         };
@@ -75,6 +75,11 @@ pub async fn serve(listener: TcpListener, node: Arc<Node>, shutdown: impl Future
         warn!("requests still open after {} s are dropped", DRAIN_MAX.as_secs());
     }
     Ok(())
+}
+
+/// An IPv4 address that came through an IPv6 socket, as an IPv4 address.
+fn plain(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 fn connection(

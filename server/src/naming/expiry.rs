@@ -10,7 +10,6 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,8 +17,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::changes::Change;
 use super::instance::{HEART_BEAT_TIMEOUT, IP_DELETE_TIMEOUT, Instance};
+use super::instances::now as now_ms;
 use super::registry::Registry;
 use super::service::{Service, ServiceId};
+use super::switches::Switches;
 
 /// Time between two looks at a service.
 pub const PERIOD: Duration = Duration::from_secs(5);
@@ -37,8 +38,8 @@ pub type Responsible = Box<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct Expiry {
     registry: Arc<Registry>,
     responsible: Responsible,
-    /// Switch `healthCheckEnabled`: off, nothing becomes unhealthy or is removed.
-    enabled: Arc<AtomicBool>,
+    /// `healthCheckEnabled` off: nothing becomes unhealthy or is removed.
+    switches: Arc<Switches>,
     /// `nacos.naming.expireInstance`: off, instances become unhealthy and stay.
     remove: bool,
 }
@@ -60,9 +61,9 @@ struct Watched {
 }
 
 impl Expiry {
-    /// `enabled` is the switch, read at every look; `remove` the setting `nacos.naming.expireInstance`.
-    pub fn new(registry: Arc<Registry>, responsible: Responsible, enabled: Arc<AtomicBool>, remove: bool) -> Self {
-        Expiry { registry, responsible, enabled, remove }
+    /// The switches are read at every look; `remove` is the setting `nacos.naming.expireInstance`.
+    pub fn new(registry: Arc<Registry>, responsible: Responsible, switches: Arc<Switches>, remove: bool) -> Self {
+        Expiry { registry, responsible, switches, remove }
     }
 
     /// Runs until dropped. `moved` changes whenever responsibility may have moved.
@@ -137,7 +138,7 @@ impl Expiry {
                 one.since = now_ms();
             }
             one.responsible = responsible;
-            if responsible && self.enabled.load(Ordering::Relaxed) {
+            if responsible && self.switches.get().health_check_enabled {
                 self.look_at(&service, one.since, now_ms());
             }
             one.next = now + PERIOD;
@@ -210,10 +211,6 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-fn now_ms() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,7 +223,7 @@ mod tests {
     fn expiry(remove: bool) -> (Expiry, Arc<Service>) {
         let registry = Arc::new(Registry::new());
         let service = registry.get_or_create(&ServiceId::new("public", "g@@x"), || ServiceState::new("g"));
-        (Expiry::new(registry, Box::new(|_| true), Arc::new(AtomicBool::new(true)), remove), service)
+        (Expiry::new(registry, Box::new(|_| true), Arc::new(Switches::default()), remove), service)
     }
 
     fn put(expiry: &Expiry, service: &Service, instances: Vec<Instance>) {
@@ -309,7 +306,7 @@ mod tests {
         };
         let (own, other) = (put("g@@own"), put("g@@other"));
         let expiry =
-            Expiry::new(registry.clone(), Box::new(|name| name == "g@@own"), Arc::new(AtomicBool::new(true)), true);
+            Expiry::new(registry.clone(), Box::new(|name| name == "g@@own"), Arc::new(Switches::default()), true);
         let mut changes = registry.subscribe();
         let mut watched = HashMap::new();
         let mut due = BinaryHeap::new();

@@ -7,10 +7,43 @@
 //! - [`changes`]: who wants to know, told at once, without a queue that can grow
 //! - [`push`]: consumers told by UDP
 //! - [`expiry`]: instances whose beats stop
+//! - [`instances`], [`beat`], [`metadata_batch`]: writes to instances
+//! - [`services`], [`clusters`]: writes to services and clusters
+//! - [`view`], [`listing`], [`checksum`], [`catalog`]: what readers are shown
+//! - [`validate`], [`metadata`], [`selector`], [`health_checker`], [`agent`], [`json`]: texts, read and written
+//! - [`switches`], [`switch_entries`], [`server_status`]: what operators change at run time
+//! - [`subscribers`]: who is to be pushed
+//! - [`consistency`]: whether a persistent write may be taken
+//! - [`service_status`]: health reports of members
+//! - [`cleaner`]: removes services that stay empty
 
+pub mod agent;
+pub mod beat;
+pub mod catalog;
 pub mod changes;
+pub mod checksum;
+pub mod cleaner;
+pub mod clusters;
+pub mod consistency;
+pub mod error;
 pub mod expiry;
+pub mod health_checker;
 pub mod instance;
+pub mod instance_id;
+pub mod instances;
+pub mod json;
+pub mod listing;
+pub mod metadata;
+pub mod metadata_batch;
 pub mod push;
 pub mod registry;
+pub mod selector;
+pub mod server_status;
 pub mod service;
+pub mod service_status;
+pub mod services;
+pub mod subscribers;
+pub mod switch_entries;
+pub mod switches;
+pub mod validate;
+pub mod view;

@@ -2,216 +2,214 @@
 //! (compat/spec/health-and-push.md §5).
 //!
 //! Official nodes collect changes for a second and lose those that arrive while they send. Here the first change goes
-//! out at once, what follows within [`SPACING`] goes in one packet, and a change during a send arms the next one.
+//! out at once, what follows within [`SPACING`](pace::SPACING) goes in one packet, and a change during a send arms the
+//! next one.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indexmap::IndexMap;
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until};
 
+use super::agent::Agent;
+use super::changes::Change;
+use super::instances::now as now_ms;
+use super::listing::{self, ListQuery};
 use super::registry::Registry;
 use super::service::ServiceId;
+use super::subscribers::{PushCount, Subscriber, Subscribers};
+use super::switches::Switches;
+use pace::{Pace, SPACING};
 
+mod pace;
 mod packet;
-mod sender;
 
-/// At most one packet per subscriber and service in this time.
-pub const SPACING: Duration = Duration::from_millis(20);
 /// A packet that is not acknowledged is sent once more after this, and counted as failed after as long again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Subscribers that stopped asking are dropped at this pace, and whenever their service is pushed.
 const ZOMBIE_SWEEP: Duration = Duration::from_secs(20);
-/// Bound on remembered subscriptions: the address they name is not verified, so anybody can add some.
-const SUBSCRIBERS_MAX: usize = 100_000;
-/// Bound on packets waiting for an acknowledgement.
+/// Bound on packets waiting for an acknowledgement; further ones are sent without a retry.
 const UNACKNOWLEDGED_MAX: usize = 100_000;
-
-/// A consumer that wants to be told of a service's changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscriber {
-    /// The service; it need not exist.
-    pub service: ServiceId,
-    /// `clusters` as asked: filters the pushed list.
-    pub clusters: String,
-    /// `clientIP:udpPort` of the request, never the address it came from.
-    pub address: SocketAddr,
-    /// `User-Agent`, or `Client-Version` when that was empty: decides how names are written.
-    pub agent: String,
-    /// `app` of the request.
-    pub app: String,
-}
-
-/// What makes two requests the same subscription; the same socket may hold several.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct SubscriptionKey {
-    clusters: String,
-    address: SocketAddr,
-    agent: String,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    subscriber: Subscriber,
-    asked: Instant,
-}
-
-/// A packet that was sent and not acknowledged yet.
-#[derive(Debug)]
-struct Unacknowledged {
-    bytes: Arc<[u8]>,
-    retried: bool,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    services: HashMap<ServiceId, IndexMap<SubscriptionKey, Subscription>>,
-    subscriptions: usize,
-    unacknowledged: HashMap<AckKey, Unacknowledged>,
-    total: u64,
-    failed: u64,
-}
+/// Pause before the socket is opened again after it failed.
+const REOPEN: Duration = Duration::from_secs(5);
 
 /// An acknowledgement counts only from the socket that was pushed to.
 type AckKey = (SocketAddr, u64);
 
-/// Counters of `GET /v1/ns/operator/push/state`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PushState {
-    /// Packets sent for the first time.
-    pub total: u64,
-    /// Of these, given up or not acknowledged yet.
-    pub failed: u64,
-    /// The packets that are not acknowledged yet, as text where they are text.
-    pub pending: Vec<String>,
+/// A packet that was sent and not acknowledged yet.
+#[derive(Debug)]
+struct Unacknowledged {
+    bytes: Vec<u8>,
+    retried: bool,
 }
 
-/// Writes the list a subscriber is sent: the JSON of `GET /v1/ns/instance/list`; `None` when there is nothing to say.
-pub type Renderer = Box<dyn Fn(&Subscriber) -> Option<String> + Send + Sync>;
-
-/// Knows who wants to be told, and tells them.
-pub struct PushService {
+/// Tells consumers.
+#[derive(Debug)]
+pub struct Push {
     registry: Arc<Registry>,
-    render: Renderer,
-    zombie_after_ms: std::sync::atomic::AtomicU64,
-    state: Mutex<State>,
+    subscribers: Arc<Subscribers>,
+    count: Arc<PushCount>,
+    switches: Arc<Switches>,
+    unacknowledged: HashMap<AckKey, Unacknowledged>,
+    /// When to look at a packet again, oldest first.
+    timeouts: VecDeque<(Instant, AckKey)>,
+    sequence: u64,
 }
 
-impl std::fmt::Debug for PushService {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("PushService").field("state", &self.state).finish_non_exhaustive()
-    }
-}
-
-impl PushService {
-    /// A service that pushes nothing until [`PushService::run`].
-    pub fn new(registry: Arc<Registry>, render: Renderer) -> Arc<Self> {
-        Arc::new(PushService {
+impl Push {
+    /// A push that sends nothing until [`Push::run`].
+    pub fn new(
+        registry: Arc<Registry>,
+        subscribers: Arc<Subscribers>,
+        count: Arc<PushCount>,
+        switches: Arc<Switches>,
+    ) -> Self {
+        Push {
             registry,
-            render,
-            zombie_after_ms: std::sync::atomic::AtomicU64::new(10_000),
-            state: Mutex::default(),
-        })
-    }
-
-    /// Follows the switch `pushCacheMillis`, ms: how long a subscription lives after the consumer last asked.
-    pub fn set_zombie_after(&self, millis: u64) {
-        self.zombie_after_ms.store(millis, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    fn zombie_after(&self) -> Duration {
-        Duration::from_millis(self.zombie_after_ms.load(std::sync::atomic::Ordering::Relaxed))
-    }
-
-    /// Remembers a consumer, or that it asked again. False when there are too many already.
-    pub fn subscribe(&self, subscriber: Subscriber) -> bool {
-        let key = SubscriptionKey {
-            clusters: subscriber.clusters.clone(),
-            address: subscriber.address,
-            agent: subscriber.agent.clone(),
-        };
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        if let Some(known) = state.services.get_mut(&subscriber.service).and_then(|known| known.get_mut(&key)) {
-            known.asked = Instant::now();
-            return true;
+            subscribers,
+            count,
+            switches,
+            unacknowledged: HashMap::new(),
+            timeouts: VecDeque::new(),
+            sequence: sequence_start(),
         }
-        if state.subscriptions >= SUBSCRIBERS_MAX {
-            return false;
+    }
+
+    /// Pushes until dropped. Packets leave from a port of the system's choosing; acknowledgements come back there.
+    pub async fn run(mut self) {
+        loop {
+            match UdpSocket::bind("0.0.0.0:0").await {
+                Ok(socket) => self.serve(&socket).await,
+                Err(error) => tracing::warn!(%error, "no UDP socket: consumers are not pushed"),
+            }
+            tokio::time::sleep(REOPEN).await;
         }
-        state.subscriptions += 1;
-        let service = state.services.entry(subscriber.service.clone()).or_default();
-        service.insert(key, Subscription { subscriber, asked: Instant::now() });
-        true
     }
 
-    /// The consumers of a service this node knows of, oldest first, zombies included until they are swept.
-    pub fn subscribers(&self, service: &ServiceId) -> Vec<Subscriber> {
-        let state = self.state.lock();
-        let known = state.services.get(service);
-        known.into_iter().flat_map(|known| known.values().map(|one| one.subscriber.clone())).collect()
-    }
-
-    /// The consumers of all services that `wanted` names.
-    pub fn subscribers_where(&self, wanted: impl Fn(&ServiceId) -> bool) -> Vec<Subscriber> {
-        let state = self.state.lock();
-        let services = state.services.iter().filter(|(service, _)| wanted(service));
-        services.flat_map(|(_, known)| known.values().map(|one| one.subscriber.clone())).collect()
-    }
-
-    /// Counters; `detail` adds the packets that wait for an acknowledgement.
-    pub fn state(&self, detail: bool) -> PushState {
-        let state = self.state.lock();
-        let pending = if detail {
-            let text = |packet: &Unacknowledged| String::from_utf8_lossy(&packet.bytes).into_owned();
-            state.unacknowledged.values().map(text).collect()
-        } else {
-            Vec::new()
-        };
-        PushState { total: state.total, failed: state.failed + state.unacknowledged.len() as u64, pending }
-    }
-
-    /// Forgets the packets that wait for an acknowledgement, as the official `reset` does.
-    pub fn reset(&self) {
-        self.state.lock().unacknowledged.clear();
-    }
-
-    /// The live subscribers of a service; zombies are dropped on the way.
-    fn live(&self, service: &ServiceId) -> Vec<Subscriber> {
-        let mut state = self.state.lock();
-        self.drop_zombies(&mut state, Some(service));
-        let known = state.services.get(service);
-        known.into_iter().flat_map(|known| known.values().map(|one| one.subscriber.clone())).collect()
-    }
-
-    fn drop_zombies(&self, state: &mut State, only: Option<&ServiceId>) {
-        let zombie_after = self.zombie_after();
-        let live = |_: &SubscriptionKey, one: &mut Subscription| one.asked.elapsed() <= zombie_after;
-        match only {
-            Some(service) => {
-                let Some(known) = state.services.get_mut(service) else { return };
-                known.retain(live);
-                if known.is_empty() {
-                    state.services.remove(service);
+    async fn serve(&mut self, socket: &UdpSocket) {
+        let mut changes = self.registry.subscribe();
+        let mut pace = Pace::default();
+        let mut sweep = Instant::now() + ZOMBIE_SWEEP;
+        let mut datagram = [0u8; 2048];
+        loop {
+            tokio::select! {
+                changed = changes.next() => {
+                    let now = Instant::now();
+                    for (service, change) in changed {
+                        if concerns_consumers(change) && self.subscribers.any(&service) && pace.admit(&service, now) {
+                            self.push_service(socket, &service).await;
+                        }
+                    }
+                }
+                () = until(pace.next_due()) => {
+                    for service in pace.due(Instant::now()) {
+                        self.push_service(socket, &service).await;
+                    }
+                }
+                received = socket.recv_from(&mut datagram) => {
+                    // An error is the answer to an earlier packet (port unreachable); the retry covers it.
+                    if let Ok((length, from)) = received
+                        && let Some(sequence) = datagram.get(..length).and_then(packet::acknowledged)
+                    {
+                        self.unacknowledged.remove(&(from, sequence));
+                    }
+                }
+                () = until(self.timeouts.front().map(|(due, _)| *due)) => self.retry_or_give_up(socket).await,
+                () = sleep_until(sweep) => {
+                    sweep = Instant::now() + ZOMBIE_SWEEP;
+                    self.subscribers.forget_silent(now_ms(), self.switches.get().default_push_cache_millis);
+                    pace.forget_before(Instant::now() - SPACING);
                 }
             }
-            None => state.services.retain(|_, known| {
-                known.retain(live);
-                !known.is_empty()
-            }),
         }
-        state.subscriptions = state.services.values().map(IndexMap::len).sum();
+    }
+
+    async fn push_service(&mut self, socket: &UdpSocket, service: &ServiceId) {
+        let cache_millis = self.switches.get().default_push_cache_millis;
+        for subscriber in self.subscribers.of(service, now_ms(), cache_millis) {
+            self.sequence += 1;
+            let data = self.render(&subscriber, cache_millis);
+            self.push_one(socket, subscriber.address, &data).await;
+        }
+    }
+
+    /// The list as the consumer would get it if it asked.
+    fn render(&self, subscriber: &Subscriber, cache_millis: i64) -> Vec<u8> {
+        let Some(service) = self.registry.get(&subscriber.service) else {
+            return listing::unknown(&subscriber.service.name, &subscriber.clusters, cache_millis);
+        };
+        let query = ListQuery {
+            clusters: &subscriber.clusters,
+            healthy_only: false,
+            check_only: false,
+            env: "",
+            cache_millis,
+            grouped_names: Agent::parse(&subscriber.agent).shows_groups().unwrap_or(false),
+            now: now_ms(),
+        };
+        // The official push of a service that may not be listed says only how long it holds.
+        listing::render(&service, &query).unwrap_or_else(|_| format!("{{\"cacheMillis\":{cache_millis}}}").into_bytes())
+    }
+
+    async fn push_one(&mut self, socket: &UdpSocket, to: SocketAddr, data: &[u8]) {
+        self.count.sent();
+        let Some(bytes) = packet::push(data, self.sequence) else {
+            self.count.failed();
+            return;
+        };
+        send(socket, &bytes, to).await;
+        if self.unacknowledged.len() < UNACKNOWLEDGED_MAX {
+            let key = (to, self.sequence);
+            self.unacknowledged.insert(key, Unacknowledged { bytes, retried: false });
+            self.timeouts.push_back((Instant::now() + ACK_TIMEOUT, key));
+        }
+    }
+
+    async fn retry_or_give_up(&mut self, socket: &UdpSocket) {
+        let now = Instant::now();
+        while let Some((due, key)) = self.timeouts.front().copied()
+            && due <= now
+        {
+            self.timeouts.pop_front();
+            match self.unacknowledged.get_mut(&key) {
+                Some(packet) if !packet.retried => {
+                    packet.retried = true;
+                    send(socket, &packet.bytes, key.0).await;
+                    self.timeouts.push_back((now + ACK_TIMEOUT, key));
+                }
+                Some(_) => {
+                    self.unacknowledged.remove(&key);
+                    self.count.failed();
+                }
+                None => {}
+            }
+        }
     }
 }
 
-/// The address to push to: an empty `clientIP` is loopback, names are looked up by the caller
-/// (compat/spec/health-and-push.md §5.1); `None` refuses what would break pushing for others (trap T24).
-pub fn address(client_ip: &str, udp_port: u16) -> Option<SocketAddr> {
-    let ip = if client_ip.is_empty() { IpAddr::from([127, 0, 0, 1]) } else { client_ip.parse().ok()? };
-    (udp_port > 0).then(|| SocketAddr::new(ip, udp_port))
+async fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) {
+    if let Err(error) = socket.send_to(bytes, to).await {
+        tracing::debug!(%to, %error, "push not sent");
+    }
+}
+
+/// Whether a change can show in a pushed list.
+fn concerns_consumers(change: Change) -> bool {
+    change != Change { removed: true, ..Change::default() }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sequence numbers stay above 2³¹ and below 2⁵³, which clients hold in doubles, and grow over restarts.
+fn sequence_start() -> u64 {
+    u64::try_from(now_ms()).map_or(1 << 40, |millis| millis * 1000)
 }
 
 #[cfg(test)]

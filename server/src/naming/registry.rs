@@ -1,18 +1,24 @@
 //! All services of this node. Every change goes through here, so that none is left unannounced.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use parking_lot::RwLock;
 
 use super::changes::{Announcer, Change, Changes};
 use super::instance::Instance;
 use super::service::{Service, ServiceId, ServiceState};
+use super::validate;
+
+/// Services of one namespace, sorted by grouped name as Nacos keeps them.
+type Namespace = BTreeMap<Arc<str>, Arc<Service>>;
 
 /// All services of this node.
 #[derive(Debug, Default)]
 pub struct Registry {
-    services: RwLock<HashMap<ServiceId, Arc<Service>>>,
+    /// In order of first use. A namespace stays known when its last service goes, as in Nacos.
+    namespaces: RwLock<IndexMap<Arc<str>, Namespace>>,
     announcer: Announcer,
 }
 
@@ -29,17 +35,32 @@ impl Registry {
 
     /// A service, if known.
     pub fn get(&self, id: &ServiceId) -> Option<Arc<Service>> {
-        self.services.read().get(id).cloned()
+        self.find(&id.namespace, &id.name)
     }
 
-    /// Every service, in no order.
+    /// A service by namespace and grouped name, if known.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<Arc<Service>> {
+        self.namespaces.read().get(namespace)?.get(name).cloned()
+    }
+
+    /// Every service; sorted by name inside a namespace.
     pub fn services(&self) -> Vec<Arc<Service>> {
-        self.services.read().values().cloned().collect()
+        self.namespaces.read().values().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// The services of one namespace by grouped name; `None` when nothing was ever registered there.
+    pub fn namespace(&self, namespace: &str) -> Option<Vec<Arc<Service>>> {
+        Some(self.namespaces.read().get(namespace)?.values().cloned().collect())
+    }
+
+    /// Every namespace ever used, in order of first use.
+    pub fn namespaces(&self) -> Vec<Arc<str>> {
+        self.namespaces.read().keys().cloned().collect()
     }
 
     /// How many services there are.
     pub fn len(&self) -> usize {
-        self.services.read().len()
+        self.namespaces.read().values().map(BTreeMap::len).sum()
     }
 
     /// Whether there is none.
@@ -53,23 +74,62 @@ impl Registry {
         if let Some(service) = self.get(id) {
             return service;
         }
-        let mut services = self.services.write();
-        services.entry(id.clone()).or_insert_with(|| Arc::new(Service::new(id.clone(), new()))).clone()
+        let mut namespaces = self.namespaces.write();
+        let namespace = namespaces.entry(id.namespace.clone()).or_default();
+        namespace.entry(id.name.clone()).or_insert_with(|| Arc::new(Service::new(id.clone(), new()))).clone()
+    }
+
+    /// Changes a service, creating it when unknown, and announces what the closure says it changed. For writes that
+    /// are acknowledged: one that meets a removal is applied to the service that comes after it, never lost.
+    pub fn upsert<R>(
+        &self,
+        id: &ServiceId,
+        new: impl Fn() -> ServiceState,
+        change: impl FnOnce(&mut ServiceState) -> (R, Change),
+    ) -> R {
+        let (result, what) = loop {
+            let service = self.get_or_create(id, &new);
+            let mut state = service.write();
+            if !service.is_removed() {
+                let (result, what) = change(&mut state);
+                if what != Change::default() {
+                    service.forget_view();
+                }
+                break (result, what);
+            }
+        };
+        self.announce(id, what);
+        result
     }
 
     /// Changes a service in place and announces what the closure says it changed; nothing is announced for the
-    /// default (empty) change. The closure runs under the service's lock: keep it short.
+    /// default (empty) change. The closure runs under the service's lock: keep it short. A service that was removed
+    /// meanwhile is changed without effect; use [`Registry::upsert`] where that would lose something.
     pub fn update<R>(&self, service: &Service, change: impl FnOnce(&mut ServiceState) -> (R, Change)) -> R {
-        let (result, what) = change(&mut service.write());
-        if what != Change::default() {
-            self.announcer.announce(service.id(), what);
+        let (result, what, removed) = {
+            let mut state = service.write();
+            let (result, what) = change(&mut state);
+            if what != Change::default() {
+                service.forget_view();
+            }
+            (result, what, service.is_removed())
+        };
+        if !removed {
+            self.announce(service.id(), what);
         }
         result
     }
 
+    fn announce(&self, id: &ServiceId, what: Change) {
+        if what != Change::default() {
+            self.announcer.announce(id, what);
+        }
+    }
+
     /// Puts a peer's whole ephemeral list in the place of ours (last arrival wins, compat/spec/distro.md §8.1).
     pub fn replace_ephemeral(&self, service: &Service, instances: Vec<Instance>) {
-        self.update(service, |state| {
+        let new = || ServiceState::new(validate::group_of(&service.id().name));
+        self.upsert(service.id(), new, |state| {
             for instance in &instances {
                 state.ensure_cluster(&instance.cluster_name);
             }
@@ -81,10 +141,58 @@ impl Registry {
 
     /// Forgets a service altogether.
     pub fn remove(&self, id: &ServiceId) -> Option<Arc<Service>> {
-        let removed = self.services.write().remove(id);
-        if removed.is_some() {
-            self.announcer.announce(id, Change { removed: true, ..Change::default() });
+        self.remove_if(id, |_| true)
+    }
+
+    /// Forgets a service when the condition holds; no write comes between the two.
+    pub fn remove_if(&self, id: &ServiceId, condition: impl FnOnce(&ServiceState) -> bool) -> Option<Arc<Service>> {
+        let removed = {
+            let mut namespaces = self.namespaces.write();
+            let namespace = namespaces.get_mut(&id.namespace)?;
+            let service = namespace.get(&id.name)?.clone();
+            // Writers never take the table's lock while they hold a service's, so this order cannot deadlock.
+            let state = service.write();
+            if !condition(&state) {
+                return None;
+            }
+            service.mark_removed();
+            namespace.remove(&id.name);
+            drop(state);
+            service
+        };
+        self.announcer.announce(id, Change { removed: true, ..Change::default() });
+        Some(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming::service::ServiceState;
+
+    #[test]
+    fn a_registration_survives_a_concurrent_removal() {
+        let registry = Arc::new(Registry::new());
+        let id = ServiceId::new("public", "g@@s");
+        for round in 0..200 {
+            registry.upsert(&id, || ServiceState::new("g"), |_| ((), Change::default()));
+            let remover = {
+                let (registry, id) = (Arc::clone(&registry), id.clone());
+                std::thread::spawn(move || registry.remove_if(&id, |state| state.ephemeral.is_empty()))
+            };
+            let instance = Instance { ip: format!("10.0.0.{round}"), ..Instance::default() };
+            registry.upsert(
+                &id,
+                || ServiceState::new("g"),
+                |state| {
+                    state.ephemeral.insert(instance.key(), instance.clone());
+                    ((), Change { ephemeral_local: true, ..Change::default() })
+                },
+            );
+            let _ = remover.join().unwrap();
+            let service = registry.get(&id).unwrap();
+            assert!(service.read().ephemeral.contains_key(&instance.key()), "round {round}");
+            registry.remove(&id);
         }
-        removed
     }
 }

@@ -1,11 +1,13 @@
 //! One service: its clusters, its two instance lists and its own settings.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indexmap::IndexMap;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::instance::{Instance, InstanceKey, Metadata};
+use super::view::ServiceView;
 
 /// Identity of a service on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,11 +33,16 @@ pub type Instances = IndexMap<InstanceKey, Instance>;
 pub struct Service {
     id: ServiceId,
     state: RwLock<ServiceState>,
+    /// Set under the state's lock when the registry forgets the service: a writer that waited for the lock must not
+    /// write into what nobody will read again.
+    removed: AtomicBool,
+    /// What readers are shown, made when first asked for after a change. Emptied and filled under the state's lock.
+    view: Mutex<Option<Arc<ServiceView>>>,
 }
 
 impl Service {
     pub(super) fn new(id: ServiceId, state: ServiceState) -> Self {
-        Service { id, state: RwLock::new(state) }
+        Service { id, state: RwLock::new(state), removed: AtomicBool::new(false), view: Mutex::new(None) }
     }
 
     /// Its identity.
@@ -51,6 +58,30 @@ impl Service {
     /// For the registry only: a change that is not announced is a change nobody replicates.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, ServiceState> {
         self.state.write()
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn mark_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn forget_view(&self) {
+        *self.view.lock() = None;
+    }
+
+    /// What readers are shown: instances in Nacos' order, ready to print, and the checksum.
+    pub fn view(&self) -> Arc<ServiceView> {
+        if let Some(view) = self.view.lock().as_ref() {
+            return Arc::clone(view);
+        }
+        // Taken before the view's lock, as writers do; holding it keeps a writer from emptying too early.
+        let state = self.state.read();
+        let view = Arc::new(ServiceView::new(&self.id, &state));
+        *self.view.lock() = Some(Arc::clone(&view));
+        view
     }
 }
 

@@ -1,5 +1,7 @@
 //! The log: text or JSON lines on standard output.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::filter::targets::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,7 +15,7 @@ pub fn start(settings: &LogSettings) {
     let levels: Targets = settings.level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
     let layer = match settings.json {
         true => fmt::layer().json().flatten_event(true).boxed(),
-        false => fmt::layer().boxed(),
+        false => fmt::layer().with_ansi(std::io::stdout().is_terminal()).boxed(),
     };
     if tracing_subscriber::registry().with(layer.with_filter(levels)).try_init().is_ok() {
         std::panic::set_hook(Box::new(|panic| tracing::error!("panic: {panic}")));

@@ -2,5 +2,9 @@
 //!
 //! # Layout
 //! - [`logs`]: structured log on standard output
+//! - [`metrics`]: figures for Prometheus
+//! - `process`: figures of the process
 
 pub mod logs;
+pub mod metrics;
+mod process;

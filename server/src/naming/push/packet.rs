@@ -9,12 +9,12 @@ use serde::Deserialize;
 /// From this size on the whole datagram is gzip.
 const COMPRESS_FROM: usize = 1024;
 /// The largest UDP payload over IPv4.
-pub(super) const DATAGRAM_MAX: usize = 65_507;
+const DATAGRAM_MAX: usize = 65_507;
 
 /// The datagram for a rendered list; `sequence` comes back in the acknowledgement. `None` when it cannot be sent.
-pub(super) fn push(data: &str, sequence: u64) -> Option<Vec<u8>> {
+pub(super) fn push(data: &[u8], sequence: u64) -> Option<Vec<u8>> {
     // `data` is a string that holds JSON.
-    let data = serde_json::to_string(data).ok()?;
+    let data = serde_json::to_string(std::str::from_utf8(data).ok()?).ok()?;
     let text = format!(r#"{{"type":"dom","data":{data},"lastRefTime":{sequence}}}"#);
     let bytes = if text.len() < COMPRESS_FROM { text.into_bytes() } else { gzip(text.as_bytes())? };
     (bytes.len() <= DATAGRAM_MAX).then_some(bytes)
@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn from_1024_bytes_on_the_datagram_is_gzip() {
-        let empty = push("", 1).unwrap().len();
-        let plain = push(&"x".repeat(1023 - empty), 1).unwrap();
+        let empty = push(b"", 1).unwrap().len();
+        let plain = push("x".repeat(1023 - empty).as_bytes(), 1).unwrap();
         assert_eq!((plain.len(), plain[0]), (1023, b'{'));
-        let packed = push(&"x".repeat(1024 - empty), 1).unwrap();
+        let packed = push("x".repeat(1024 - empty).as_bytes(), 1).unwrap();
         assert_eq!(packed[..2], [0x1f, 0x8b]);
         let mut text = String::new();
         flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn shape() {
-        let bytes = push(r#"{"hosts":[]}"#, 2103804206713).unwrap();
+        let bytes = push(br#"{"hosts":[]}"#, 2103804206713).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(text, r#"{"type":"dom","data":"{\"hosts\":[]}","lastRefTime":2103804206713}"#);
     }

@@ -1,0 +1,129 @@
+//! The verdicts, against tiny servers of known behaviour.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::case::CaseSet;
+use super::difference::Differences;
+use super::play::Pace;
+use super::recording::Recordings;
+use super::runner::{Options, conformance, run, run_all};
+use crate::results::{CaseResult, Outcome};
+use crate::target::{Cluster, Node, NodeKind};
+
+/// Answers every request with 200 and what a function makes of how many came before and the request line.
+async fn server(answer: fn(usize, &str) -> String) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address").to_string();
+    let task = tokio::spawn(async move {
+        for count in 0.. {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            let mut piece = [0; 2048];
+            let read = stream.read(&mut piece).await.unwrap_or(0);
+            let text = String::from_utf8_lossy(&piece[..read]).into_owned();
+            let body = answer(count, text.lines().next().unwrap_or_default());
+            let head = format!("HTTP/1.1 200 \r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+    });
+    (address, task)
+}
+
+fn cluster(target: &str, addresses: &[&str]) -> Cluster {
+    let node = |address: &&str| Node {
+        kind: NodeKind::Url,
+        version: "1.4.1".to_owned(),
+        launch: "already running".to_owned(),
+        artifact: String::new(),
+        address: (*address).to_owned(),
+        context_path: "/nacos".to_owned(),
+        pid: None,
+        logs: None,
+    };
+    let nodes = addresses.iter().map(node).collect();
+    Cluster { target: target.to_owned(), nodes, ready: Duration::ZERO, cpu_seconds: Vec::new() }
+}
+
+fn cases() -> CaseSet {
+    let dir = tempfile::tempdir().expect("directory");
+    let text = "area = \"x\"\norder = 1\nspec = \"s\"\nsince = \"1.4.1\"\n\
+        [[case]]\nid = \"A1\"\nmethod = \"GET\"\npath = \"/a\"\nvolatile = [\"t\"]\ncluster = {}\n\
+        [[case]]\nid = \"A2\"\nmethod = \"GET\"\npath = \"/b\"\n\
+        [[case]]\nid = \"A3\"\nmethod = \"POST\"\npath = \"/c\"\n";
+    std::fs::write(dir.path().join("x.toml"), text).expect("write");
+    CaseSet::load(dir.path()).expect("cases")
+}
+
+fn options() -> Options {
+    let pace = Pace { deadline: Duration::from_millis(200), ..Pace::standalone() };
+    Options { pace: Some(pace), ..Options::default() }
+}
+
+fn outcomes(results: &[CaseResult], target: &str) -> Vec<(String, Outcome)> {
+    results.iter().filter(|r| r.target == target).map(|r| (r.id.clone(), r.outcome)).collect()
+}
+
+#[tokio::test]
+async fn a_subject_is_compared_with_the_live_reference() {
+    let (one, _one) = server(|count, line| format!("{line} {{\"t\":{count}}}")).await;
+    let (two, _two) =
+        server(
+            |count, line| {
+                if line.starts_with("GET /b") { "other".to_owned() } else { format!("{line} {{\"t\":{}}}", count + 7) }
+            },
+        )
+        .await;
+    let (reference, subject) = (cluster("nacos", &[&one]), cluster("mine", &[&two]));
+    let results = run(&cases(), &subject, Some(&reference), &Recordings::default(), &options()).await;
+    // `t` is volatile in A1 only; the POST of A3 carries it too.
+    assert_eq!(
+        outcomes(&results, "mine"),
+        [("A1".to_owned(), Outcome::Pass), ("A2".to_owned(), Outcome::Fail), ("A3".to_owned(), Outcome::Fail)]
+    );
+    // Without a recording the reference cannot be judged.
+    assert!(outcomes(&results, "nacos").iter().all(|(_, outcome)| *outcome == Outcome::Skip));
+    let failed = results.iter().find(|r| r.target == "mine" && r.id == "A2").expect("A2");
+    assert_eq!(failed.reason, "body byte 0: `GET /b HTTP/1.1 {\"t\":1}` ≠ `other`");
+    assert_eq!(failed.observed.as_ref().map(|a| a.body.as_str()), Some("other"));
+    let part = conformance(Some(&reference), &Recordings::default(), results);
+    assert_eq!(part.reference, "nacos");
+    assert_eq!((part.summary["mine"]["x"].pass, part.summary["mine"]["x"].fail), (1, 2));
+}
+
+#[tokio::test]
+async fn reads_are_repeated_and_writes_are_not() {
+    let (one, _one) = server(|_, _| "ready".to_owned()).await;
+    let (two, _two) = server(|count, line| {
+        // The first two answers are early; the third is right, and so on to the write, which is asked once.
+        if line.starts_with("POST") || count < 2 { "early".to_owned() } else { "ready".to_owned() }
+    })
+    .await;
+    let (reference, subject) = (cluster("nacos", &[&one]), cluster("mine", &[&two]));
+    let results = run(&cases(), &subject, Some(&reference), &Recordings::default(), &options()).await;
+    assert_eq!(
+        outcomes(&results, "mine"),
+        [("A1".to_owned(), Outcome::Pass), ("A2".to_owned(), Outcome::Pass), ("A3".to_owned(), Outcome::Fail)]
+    );
+}
+
+#[tokio::test]
+async fn silence_is_an_error_and_a_kept_difference_still_fails() {
+    let (one, _one) = server(|_, line| line.to_owned()).await;
+    let (two, _two) = server(|_, _| "x".to_owned()).await;
+    let file = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(file.path(), "| A2 | on purpose |\n").expect("write");
+    let options = Options { differences: Differences::load(file.path()).expect("differences"), ..options() };
+    let reference = cluster("nacos", &[&one]);
+    let (gone, other) = (cluster("gone", &["127.0.0.1:1"]), cluster("other", &[&two]));
+    let pair = cluster("pair", &["127.0.0.1:1", "127.0.0.1:2"]);
+    let results = run_all(&cases(), &[&gone, &other, &pair], Some(&reference), &Recordings::default(), &options).await;
+    assert!(outcomes(&results, "gone").iter().all(|(_, outcome)| *outcome == Outcome::Error));
+    let kept = results.iter().find(|r| r.target == "other" && r.id == "A2").expect("A2");
+    assert_eq!(kept.outcome, Outcome::Fail);
+    assert!(kept.tags.contains(&"kept-difference".to_owned()) && kept.reason.starts_with("kept: on purpose (body"));
+    // Nothing was recorded for a pair; of its cases only those that are judged in a cluster show up.
+    assert_eq!(outcomes(&results, "pair"), [("A1@cluster".to_owned(), Outcome::Skip)]);
+}

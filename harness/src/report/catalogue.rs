@@ -1,0 +1,203 @@
+//! What each experiment is called, how its figures are shown and, in a few sentences, how they were measured.
+
+/// How the values of an experiment are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Many values: the whole distribution as a cumulative curve.
+    Curve,
+    /// Few values: a bar with a mark for each round.
+    Bars,
+}
+
+/// What a report knows about an experiment besides its figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Experiment {
+    /// As in `results.json`.
+    pub(super) name: &'static str,
+    /// Heading.
+    pub(super) title: &'static str,
+    /// Completes "TARGET … VALUE at p50".
+    pub(super) does: &'static str,
+    /// What a smaller value is: `sooner`.
+    pub(super) smaller: &'static str,
+    /// What a larger value is: `later`.
+    pub(super) larger: &'static str,
+    /// The statistic that stands for the experiment.
+    pub(super) stat: &'static str,
+    /// How it is drawn.
+    pub(super) shape: Shape,
+    /// How it was measured.
+    pub(super) method: &'static str,
+}
+
+const LOAD_METHOD: &str = "Open loop: every request is due at a moment fixed before the run, and its latency counts \
+    from that moment, whether or not it could be sent then. A server that stalls is charged for everything that was \
+    due meanwhile. The generator's own lateness is measured apart and stands in the first lines of this report.";
+
+/// Every known experiment, in the order in which a report shows them.
+const EXPERIMENTS: [Experiment; 13] = [
+    Experiment {
+        name: "sync-latency",
+        title: "Sync latency",
+        does: "makes an acknowledged write visible on the other nodes in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "An instance is registered at one node. The clock starts when that node acknowledges it and stops, for \
+            each other node apart, when a query there first shows it.",
+    },
+    Experiment {
+        name: "push-latency",
+        title: "Push latency",
+        does: "pushes a change to subscribers in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "A subscriber listens for UDP pushes. The clock starts when a change is acknowledged and stops when \
+            the push that contains it arrives.",
+    },
+    Experiment {
+        name: "deregister-latency",
+        title: "Deregister latency",
+        does: "removes a deregistered instance from the other nodes in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "An instance that every node shows is deregistered at one node. The clock starts at the \
+            acknowledgement and stops, for each other node apart, when a query there no longer shows it.",
+    },
+    Experiment {
+        name: "burst-convergence",
+        title: "Burst convergence",
+        does: "has every node agree after a burst of registrations in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "Many instances are registered at once, spread over the nodes. The value is the time from the last \
+            acknowledgement until every node shows all of them.",
+    },
+    Experiment {
+        name: "expiry-latency",
+        title: "Expiry latency",
+        does: "removes an instance that stopped beating in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "An instance stops sending heartbeats. The clock starts at its last acknowledged beat and stops when \
+            a node no longer shows it.",
+    },
+    Experiment {
+        name: "config-sync-latency",
+        title: "Configuration sync latency",
+        does: "makes a published configuration visible on the other nodes in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "A configuration is published at one node. The clock starts at the acknowledgement and stops, for \
+            each other node apart, when it serves the new content.",
+    },
+    Experiment {
+        name: "restart-recovery",
+        title: "Recovery after a restart",
+        does: "serves complete data again after a restart in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "One node of a filled cluster is restarted. The value is the time from its start until it serves \
+            everything the others serve.",
+    },
+    Experiment {
+        name: "load-register",
+        title: "Registrations under load",
+        does: "answers registrations under load in",
+        smaller: "faster",
+        larger: "slower",
+        stat: "p99",
+        shape: Shape::Curve,
+        method: LOAD_METHOD,
+    },
+    Experiment {
+        name: "load-beat",
+        title: "Heartbeats under load",
+        does: "answers heartbeats under load in",
+        smaller: "faster",
+        larger: "slower",
+        stat: "p99",
+        shape: Shape::Curve,
+        method: LOAD_METHOD,
+    },
+    Experiment {
+        name: "load-query",
+        title: "Queries under load",
+        does: "answers queries under load in",
+        smaller: "faster",
+        larger: "slower",
+        stat: "p99",
+        shape: Shape::Curve,
+        method: LOAD_METHOD,
+    },
+    Experiment {
+        name: "load-mixed",
+        title: "Mixed load",
+        does: "answers a mixed load in",
+        smaller: "faster",
+        larger: "slower",
+        stat: "p99",
+        shape: Shape::Curve,
+        method: LOAD_METHOD,
+    },
+    Experiment {
+        name: "startup",
+        title: "Start-up",
+        does: "is ready in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "From the start of the first process until every node takes writes and they show on all nodes.",
+    },
+    Experiment {
+        name: "memory",
+        title: "Memory",
+        does: "holds per node",
+        smaller: "less",
+        larger: "more",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "Resident memory of each server process, read from the operating system.",
+    },
+];
+
+/// Whatever this version has no entry for is still shown, under its own name.
+const OTHER: Experiment = Experiment {
+    name: "",
+    title: "",
+    does: "measures",
+    smaller: "less",
+    larger: "more",
+    stat: "p50",
+    shape: Shape::Curve,
+    method: "",
+};
+
+/// What is known about the experiment `name`.
+pub(super) fn experiment(name: &str) -> Experiment {
+    EXPERIMENTS.iter().copied().find(|it| it.name == name).unwrap_or(OTHER)
+}
+
+/// Place of the experiment in a report; unknown ones come last.
+pub(super) fn rank(name: &str) -> usize {
+    EXPERIMENTS.iter().position(|it| it.name == name).unwrap_or(EXPERIMENTS.len())
+}
+
+/// Whether more is better for figures of this unit.
+pub(super) fn larger_is_better(unit: &str) -> bool {
+    unit == "1/s"
+}

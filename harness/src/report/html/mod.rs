@@ -1,0 +1,254 @@
+//! `report.html`: one file that opens from disk, without network, on any screen.
+//!
+//! The page is a template with automatic escaping; only the style sheet, the script and the drawings made by
+//! [`super::plot`] are inserted as they are.
+
+mod figure;
+mod matrix;
+
+use anyhow::Context;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde::Serialize;
+
+use super::Comparison;
+use super::catalogue::Shape;
+use super::figures::{self, Group};
+use super::format;
+use super::score::{self, Score};
+use super::verdict;
+use crate::results::{Fault, Results, Target};
+
+const TEMPLATE: &str = include_str!("../assets/report.html");
+const STYLE: &str = include_str!("../assets/report.css");
+const SCRIPT: &str = include_str!("../assets/report.js");
+
+/// Lines of a list taken from the results, beyond which the reader is sent to `results.json`.
+const LINES_MAX: usize = 200;
+
+/// Everything the template shows.
+#[derive(Debug, Serialize)]
+struct Page {
+    style: &'static str,
+    script: &'static str,
+    title: String,
+    subtitle: String,
+    facts: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
+    machine: String,
+    verdicts: Vec<VerdictLine>,
+    comparison: Option<ComparisonView>,
+    cards: Vec<figure::Card>,
+    conformance: Option<matrix::View>,
+    plots: Vec<figure::Plot>,
+    bars: Vec<figure::Bars>,
+    directions: Vec<figure::Plot>,
+    faults: Vec<FaultLine>,
+    skipped: Vec<(String, String)>,
+    methods: Vec<(String, &'static str)>,
+    rows: Vec<Vec<String>>,
+    targets: Vec<TargetView>,
+    command: String,
+    commit: String,
+}
+
+/// A verdict with its target apart, so that the name can stand out.
+#[derive(Debug, Serialize)]
+struct VerdictLine {
+    target: String,
+    colour: usize,
+    /// The leading clause.
+    lead: String,
+    /// Whatever follows it.
+    rest: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ComparisonView {
+    verdict: String,
+    regressed: bool,
+    unjudged: Option<String>,
+    lists: Vec<(&'static str, usize, Vec<String>)>,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultLine {
+    scenario: String,
+    target: String,
+    colour: usize,
+    outcome: &'static str,
+    recovery: String,
+    lost: u64,
+    resurrected: u64,
+    violations: Vec<String>,
+    timeline: Vec<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct TargetView {
+    name: String,
+    colour: usize,
+    nodes: Vec<[String; 5]>,
+}
+
+/// Renders the page.
+///
+/// # Errors
+/// When the template or a drawing does not render, which is a fault of this module and not of the results.
+pub(super) fn html(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<String> {
+    let page = page(results, comparison)?;
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    let page = environment
+        .template_from_str(TEMPLATE)
+        .and_then(|template| template.render(Serde(page)))
+        .context("the page template does not render")?;
+    // Escaping leaves control characters and reordering marks as they are; here they go, whichever field held them.
+    Ok(format::visible(&page))
+}
+
+fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Page> {
+    let groups = figures::groups(results);
+    let score = Score::of(results);
+    let names = figures::target_names(results);
+    let colours = Colours(&names);
+    let run = &results.run;
+    let (curves, bars): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|it| it.shape() == Shape::Curve);
+    let verdicts = verdict::verdicts(results, &groups, score.as_ref());
+    Ok(Page {
+        style: STYLE,
+        script: SCRIPT,
+        title: names.iter().map(|it| format::one_line(it, 80)).collect::<Vec<_>>().join(" · "),
+        subtitle: format!("{} profile, {}, {}", run.profile, run.started_at, format::seconds(run.duration_s)),
+        facts: facts(results),
+        warnings: verdict::warnings(results, score.as_ref()),
+        machine: verdict::machine(results),
+        verdicts: verdicts
+            .into_iter()
+            .map(|it| {
+                let (lead, rest) = it.clauses();
+                VerdictLine { colour: colours.of(&it.target), lead, rest, target: format::one_line(&it.target, 80) }
+            })
+            .collect(),
+        comparison: comparison.map(compared),
+        cards: figure::cards(results, &groups, &colours),
+        conformance: score.as_ref().map(|score| matrix::view(results, score, &colours)),
+        plots: curves.iter().map(|group| figure::plot(results, group, &colours)).collect::<anyhow::Result<_>>()?,
+        bars: bars.iter().map(|group| figure::bars(results, group, &colours)).collect(),
+        directions: figure::directions(&groups)?,
+        faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),
+        skipped: results
+            .skipped
+            .iter()
+            .take(LINES_MAX)
+            .map(|it| (format::one_line(&it.what, 200), format::one_line(&it.reason, 600)))
+            .collect(),
+        methods: methods(&groups),
+        rows: figure::rows(&groups),
+        targets: results.targets.iter().map(|it| target(it, &colours)).collect(),
+        command: format::visible(&format::cut(&run.command, 4000)),
+        commit: format::one_line(&run.git_commit, 80),
+    })
+}
+
+/// The colour of each target, the same everywhere on the page.
+pub(super) struct Colours<'a>(&'a [String]);
+
+impl Colours<'_> {
+    fn of(&self, target: &str) -> usize {
+        self.0.iter().position(|it| it == target).unwrap_or(0) % super::plot::PALETTE.len()
+    }
+}
+
+fn facts(results: &Results) -> Vec<(&'static str, String)> {
+    let run = &results.run;
+    let host = format!(
+        "{}, {}, {}, Linux {}",
+        run.host.cpu,
+        format::plural(run.host.cores as u64, "processor", "processors"),
+        format::value(run.host.memory_bytes as f64, "bytes"),
+        run.host.kernel
+    );
+    let facts = [
+        ("Harness", format!("tandem {} at {}", run.version, run.git_commit)),
+        ("Host", host),
+        ("Seed", run.seed.to_string()),
+        ("Run", run.id.clone()),
+    ];
+    facts.into_iter().map(|(name, value)| (name, format::one_line(&value, 300))).collect()
+}
+
+fn compared(comparison: &Comparison) -> ComparisonView {
+    let mut lists = Vec::new();
+    for (title, cases) in comparison.case_lists() {
+        lists.push((title, cases.len(), cases.iter().take(LINES_MAX).map(|it| line(&it.line())).collect::<Vec<_>>()));
+    }
+    for (title, ratios) in comparison.ratio_lists() {
+        lists.push((title, ratios.len(), ratios.iter().take(LINES_MAX).map(|it| line(&it.line())).collect()));
+    }
+    lists.retain(|(_, count, _)| *count > 0);
+    ComparisonView {
+        verdict: line(&comparison.verdict()),
+        regressed: comparison.regressed(),
+        unjudged: comparison.ratios_unjudged.clone(),
+        lists,
+    }
+}
+
+fn line(text: &str) -> String {
+    format::one_line(text, 400)
+}
+
+fn fault(fault: &Fault, colours: &Colours<'_>) -> FaultLine {
+    FaultLine {
+        scenario: line(&fault.scenario),
+        target: line(&fault.target),
+        colour: colours.of(&fault.target),
+        outcome: score::word(fault.outcome),
+        recovery: fault.recovery_ms.map_or_else(|| format::NONE.to_owned(), |it| format::value(it, "ms")),
+        lost: fault.lost_acked,
+        resurrected: fault.resurrected,
+        violations: fault.violations.iter().take(LINES_MAX).map(|it| line(it)).collect(),
+        timeline: fault
+            .timeline
+            .iter()
+            .take(LINES_MAX)
+            .map(|it| (format::value(it.at_ms, "ms"), line(&it.event)))
+            .collect(),
+    }
+}
+
+fn target(target: &Target, colours: &Colours<'_>) -> TargetView {
+    TargetView {
+        name: line(&target.target),
+        colour: colours.of(&target.target),
+        nodes: target
+            .nodes
+            .iter()
+            .take(LINES_MAX)
+            .map(|it| [&it.kind, &it.version, &it.launch, &it.address, &it.artifact].map(|text| line(text)))
+            .collect(),
+    }
+}
+
+/// One entry per way of measuring; experiments that share it share the entry.
+fn methods(groups: &[Group]) -> Vec<(String, &'static str)> {
+    let mut methods: Vec<(String, &'static str)> = Vec::new();
+    for group in groups {
+        let (title, method) = (group.experiment.title, group.experiment.method);
+        if method.is_empty() || methods.iter().any(|(titles, _)| titles.split(", ").any(|it| it == title)) {
+            continue;
+        }
+        match methods.iter_mut().find(|(_, known)| *known == method) {
+            Some((titles, _)) => {
+                titles.push_str(", ");
+                titles.push_str(title);
+            }
+            None => methods.push((title.to_owned(), method)),
+        }
+    }
+    methods
+}

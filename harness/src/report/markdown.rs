@@ -1,0 +1,260 @@
+//! `report.md`: the report condensed, for a terminal, a pull request or a wiki.
+
+use std::fmt::Write;
+
+use super::Comparison;
+use super::catalogue::Shape;
+use super::figures::{self, Group};
+use super::format;
+use super::score::{self, Score};
+use super::verdict;
+use crate::results::{Outcome, Results};
+
+/// Failures that are listed; the rest are in the HTML report and in `results.json`.
+const FAILURES_MAX: usize = 200;
+/// Lines of any other list.
+const LIST_MAX: usize = 100;
+/// Characters of a reason.
+const REASON_CHARS: usize = 240;
+
+// Writing to a string does not fail, so the results of `write!` below carry nothing.
+
+/// Renders the document.
+pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> String {
+    let groups = figures::groups(results);
+    let score = Score::of(results);
+    let mut out = String::new();
+    head(&mut out, results, score.as_ref());
+    out.push_str("## Summary\n\n");
+    for verdict in verdict::verdicts(results, &groups, score.as_ref()) {
+        let _ = writeln!(out, "- {}", escape(&verdict.sentence()));
+    }
+    out.push('\n');
+    if let Some(comparison) = comparison {
+        let _ = writeln!(out, "## Against the baseline\n\n{}", comparison.markdown().trim_end());
+        out.push('\n');
+    }
+    figure_table(&mut out, results, &groups);
+    ratio_table(&mut out, results);
+    directions(&mut out, &groups);
+    if let Some(score) = &score {
+        areas(&mut out, results, score);
+    }
+    failures(&mut out, results);
+    faults(&mut out, results);
+    if !results.skipped.is_empty() {
+        let lines = results.skipped.iter().map(|it| format!("{}: {}", it.what, it.reason));
+        section(&mut out, "Skipped", lines);
+    }
+    let _ = writeln!(out, "## Repeat\n\n```sh\n{}\n```", results.run.command.replace("```", "'''"));
+    out
+}
+
+fn head(out: &mut String, results: &Results, score: Option<&Score<'_>>) {
+    let run = &results.run;
+    let names: Vec<String> = figures::target_names(results).iter().map(|it| escape(it)).collect();
+    let _ = writeln!(out, "# Tandem: {}\n", names.join(", "));
+    for warning in verdict::warnings(results, score) {
+        let _ = writeln!(out, "> **Careful.** {}\n", escape(&warning));
+    }
+    let host = format!(
+        "{}, {}, {}, Linux {}",
+        run.host.cpu,
+        format::plural(run.host.cores as u64, "processor", "processors"),
+        format::value(run.host.memory_bytes as f64, "bytes"),
+        run.host.kernel
+    );
+    let what = format!(
+        "tandem {} ({}) · profile {} · seed {} · {} · {}",
+        run.version,
+        run.git_commit,
+        run.profile,
+        run.seed,
+        run.started_at,
+        format::seconds(run.duration_s)
+    );
+    let _ = writeln!(out, "{}  \n{}  \n{}\n", escape(&what), escape(&host), escape(&verdict::machine(results)));
+}
+
+fn figure_table(out: &mut String, results: &Results, groups: &[Group]) {
+    if groups.is_empty() {
+        return;
+    }
+    let targets = figures::target_names(results);
+    out.push_str("## Figures\n\n");
+    let header: Vec<String> = targets.iter().map(|it| escape(it)).collect();
+    let _ = writeln!(out, "| | | {} |\n|---|---|{}", header.join(" | "), "--:|".repeat(targets.len()));
+    for group in groups {
+        // A 99th percentile of a handful of values would be their maximum under another name.
+        let stats = if group.shape() == Shape::Curve { ["p50", "p99"] } else { ["p50", "max"] };
+        for stat in stats {
+            let cells: Vec<String> = targets
+                .iter()
+                .map(|target| {
+                    let value = group.of(target).and_then(|it| it.stat(stat));
+                    value.map_or_else(|| format::NONE.to_owned(), |it| format::value(it, &group.unit))
+                })
+                .collect();
+            let _ = writeln!(out, "| {} | {stat} | {} |", escape(&group.title()), cells.join(" | "));
+        }
+    }
+    out.push('\n');
+}
+
+fn ratio_table(out: &mut String, results: &Results) {
+    if results.ratios.is_empty() {
+        return;
+    }
+    out.push_str("## Ratios\n\nTarget over target within this run, with the 95 % bootstrap interval.\n\n");
+    out.push_str("| Experiment | Statistic | Ratio | Value | Interval |\n|---|---|---|--:|--:|\n");
+    for ratio in &results.ratios {
+        let variant = figures::variant_words(&ratio.variant);
+        let what =
+            if variant.is_empty() { ratio.experiment.clone() } else { format!("{} · {variant}", ratio.experiment) };
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} / {} | {} | {}–{} |",
+            escape(&what),
+            escape(&ratio.stat),
+            escape(&ratio.numerator),
+            escape(&ratio.denominator),
+            format::factor(ratio.value),
+            format::factor(ratio.low),
+            format::factor(ratio.high)
+        );
+    }
+    out.push('\n');
+}
+
+fn directions(out: &mut String, groups: &[Group]) {
+    let directed: Vec<&Group> = groups.iter().filter(|it| !it.directed.is_empty()).collect();
+    if directed.is_empty() {
+        return;
+    }
+    out.push_str("## By direction\n\n| Experiment | Target | Direction | Samples | p50 | p99 | max |\n");
+    out.push_str("|---|---|---|--:|--:|--:|--:|\n");
+    for group in directed {
+        for series in &group.directed {
+            let stat = |name: &str| {
+                series.stat(name).map_or_else(|| format::NONE.to_owned(), |it| format::value(it, &group.unit))
+            };
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} | {} |",
+                escape(&group.title()),
+                escape(&series.target),
+                escape(&series.direction),
+                format::count(series.samples),
+                stat("p50"),
+                stat("p99"),
+                stat("max")
+            );
+        }
+    }
+    out.push('\n');
+}
+
+fn areas(out: &mut String, results: &Results, score: &Score<'_>) {
+    let reference = results.conformance.as_ref().map(|it| it.reference.as_str()).unwrap_or_default();
+    let _ = writeln!(out, "## API conformance\n\nCompared with {}. Passed of tried.\n", escape(reference));
+    let header: Vec<String> = score.targets.iter().map(|it| escape(it)).collect();
+    let _ = writeln!(out, "| Area | {} |\n|---|{}", header.join(" | "), "--:|".repeat(score.targets.len()));
+    let cell = |counts: &crate::results::Counts| {
+        let shortfall = score::shortfall(counts);
+        let passed = format!("{}/{}", counts.pass, score::tried(counts));
+        if shortfall.is_empty() { passed } else { format!("{passed} ({shortfall})") }
+    };
+    for (area, counts) in &score.areas {
+        let cells: Vec<String> = counts.iter().map(cell).collect();
+        let _ = writeln!(out, "| {} | {} |", escape(area), cells.join(" | "));
+    }
+    let totals: Vec<String> = (0..score.targets.len()).map(|column| cell(&score.total(column))).collect();
+    let _ = writeln!(out, "| **all** | {} |\n", totals.join(" | "));
+}
+
+fn failures(out: &mut String, results: &Results) {
+    let cases = results.conformance.iter().flat_map(|it| &it.cases);
+    let failed: Vec<_> = cases.filter(|it| matches!(it.outcome, Outcome::Fail | Outcome::Error)).collect();
+    if failed.is_empty() {
+        return;
+    }
+    out.push_str("## Failures\n\n");
+    for case in failed.iter().take(FAILURES_MAX) {
+        let tags = if case.tags.is_empty() { String::new() } else { format!(" [{}]", case.tags.join(", ")) };
+        let unjudged = if case.outcome == Outcome::Error { "could not be judged: " } else { "" };
+        let reason = if case.reason.is_empty() { "no reason recorded" } else { &case.reason };
+        let line = format!("{} at {}, {}{tags}: {unjudged}{reason}", case.id, case.target, case.endpoint);
+        let _ = writeln!(out, "- {}", escape(&format::one_line(&line, REASON_CHARS)));
+    }
+    let more = failed.len().saturating_sub(FAILURES_MAX);
+    if more > 0 {
+        let _ = writeln!(out, "- … and {} more in results.json", format::count(more as u64));
+    }
+    out.push('\n');
+}
+
+fn faults(out: &mut String, results: &Results) {
+    if results.faults.is_empty() {
+        return;
+    }
+    out.push_str("## Faults\n\n| Scenario | Target | Verdict | Recovery | Lost | Resurrected |\n");
+    out.push_str("|---|---|---|--:|--:|--:|\n");
+    for fault in &results.faults {
+        let recovery = fault.recovery_ms.map_or_else(|| format::NONE.to_owned(), |it| format::value(it, "ms"));
+        let (scenario, target) = (escape(&fault.scenario), escape(&fault.target));
+        let word = score::word(fault.outcome);
+        let _ = writeln!(
+            out,
+            "| {scenario} | {target} | {word} | {recovery} | {} | {} |",
+            fault.lost_acked, fault.resurrected
+        );
+    }
+    out.push('\n');
+}
+
+fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let _ = writeln!(out, "## {title}\n");
+    bullets(out, lines);
+}
+
+/// A list under a bold heading; nothing when it is empty.
+pub(super) fn list(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_some() {
+        let _ = writeln!(out, "**{title}**\n");
+        bullets(out, lines);
+    }
+}
+
+fn bullets(out: &mut String, lines: impl Iterator<Item = String>) {
+    let mut more = 0u64;
+    for (index, line) in lines.enumerate() {
+        if index < LIST_MAX {
+            let _ = writeln!(out, "- {}", escape(&format::one_line(&line, REASON_CHARS)));
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        let _ = writeln!(out, "- … and {} more", format::count(more));
+    }
+    out.push('\n');
+}
+
+/// Foreign text inside Markdown: no markup of its own, no end of a table cell.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in format::one_line(text, usize::MAX).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '|' | '`' | '*' | '[' | ']' | '\\' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,315 @@
+//! A made-up run, rich enough to exercise every part of a report. Its figures are invented and seeded.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::results::{
+    Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, Ratio, Results, RoundStats, Run,
+    SCHEMA, Skipped, Target, TargetNode, TimelineEvent,
+};
+
+pub(crate) const TANDEM: &str = "3xtandem";
+pub(crate) const NACOS: &str = "3xnacos@1.4.1";
+pub(crate) const MIXED: &str = "2xnacos+tandem";
+
+/// Values as they stand in the results.
+pub(crate) fn encode(values: &[f64]) -> String {
+    let mut histogram = Histogram::<u64>::new(3).unwrap();
+    for value in values {
+        histogram.record((value * 1000.0) as u64).unwrap();
+    }
+    crate::report::distribution::encode(&histogram).unwrap()
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A row whose statistics are those of `values`, dealt to `rounds` rounds.
+pub(crate) fn row(target: &str, experiment: &str, variant: &[(&str, &str)], unit: &str, values: &[f64]) -> Measurement {
+    let stats = |values: &[f64]| {
+        // Short decimals survive a text file exactly.
+        let round = |it: f64| (it * 1000.0).round() / 1000.0;
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |q: f64| round(sorted[((sorted.len() as f64 * q).ceil() as usize).clamp(1, sorted.len()) - 1]);
+        (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0), round(sorted.iter().sum::<f64>() / sorted.len() as f64))
+    };
+    let (p50, p90, p99, p999, max, mean) = stats(values);
+    let rounds = values.chunks(values.len().div_ceil(4)).map(|chunk| {
+        let (p50, _, p99, _, _, mean) = stats(chunk);
+        RoundStats { samples: chunk.len() as u64, p50, p99, mean }
+    });
+    Measurement {
+        target: target.into(),
+        experiment: experiment.into(),
+        variant: map(variant),
+        unit: unit.into(),
+        samples: values.len() as u64,
+        errors: 0,
+        p50,
+        p90,
+        p99,
+        p999,
+        max,
+        mean,
+        rounds: rounds.collect(),
+        histogram: encode(values),
+        notes: Vec::new(),
+    }
+}
+
+/// `count` values spread multiplicatively around `centre`.
+fn around(random: &mut StdRng, centre: f64, spread: f64, count: usize) -> Vec<f64> {
+    (0..count)
+        .map(|_| {
+            let noise: f64 = (0..6).map(|_| random.random::<f64>() - 0.5).sum();
+            centre * (noise * spread).exp()
+        })
+        .collect()
+}
+
+fn ratio(experiment: &str, variant: &[(&str, &str)], stat: &str, over: (&str, &str), value: (f64, f64, f64)) -> Ratio {
+    Ratio {
+        experiment: experiment.into(),
+        variant: map(variant),
+        stat: stat.into(),
+        numerator: over.0.into(),
+        denominator: over.1.into(),
+        value: value.0,
+        low: value.1,
+        high: value.2,
+    }
+}
+
+fn measurements() -> Vec<Measurement> {
+    let mut random = StdRng::seed_from_u64(7);
+    let r = &mut random;
+    let mut rows = Vec::new();
+    for (experiment, fast) in [("sync-latency", 3.1), ("deregister-latency", 2.6)] {
+        rows.push(row(TANDEM, experiment, &[], "ms", &around(r, fast, 0.45, 600)));
+        let slow: Vec<f64> = (0..600).map(|_| 1000.0 + 1000.0 * r.random::<f64>()).collect();
+        rows.push(row(NACOS, experiment, &[], "ms", &slow));
+        // Two modes: a few milliseconds one way, seconds the other.
+        for (direction, values) in [
+            ("tandem→nacos", around(r, 5.5, 0.5, 200)),
+            ("nacos→tandem", (0..200).map(|_| 1000.0 + 1000.0 * r.random::<f64>()).collect()),
+            ("nacos→nacos", (0..200).map(|_| 1000.0 + 1000.0 * r.random::<f64>()).collect()),
+        ] {
+            rows.push(row(MIXED, experiment, &[("direction", direction)], "ms", &values));
+        }
+    }
+    for (experiment, rate, centres) in [
+        ("load-register", "500/s", [0.42, 2.3, 1.4]),
+        ("load-query", "2000/s", [0.21, 0.55, 0.4]),
+        ("load-mixed", "1000/s", [0.33, 1.2, 0.9]),
+    ] {
+        for (target, centre) in [TANDEM, NACOS, MIXED].into_iter().zip(centres) {
+            let mut values = around(r, centre, 0.7, 4000);
+            values.extend(around(r, centre * 30.0, 0.4, 60));
+            let mut row = row(target, experiment, &[("rate", rate)], "ms", &values);
+            if target == NACOS {
+                row.errors = 12;
+                row.notes.push("12 requests timed out after 10 s".into());
+            }
+            rows.push(row);
+        }
+    }
+    for (target, rate) in [(TANDEM, 48_200.0), (NACOS, 9_350.0), (MIXED, 21_000.0)] {
+        rows.push(row(target, "load-query", &[("loop", "closed")], "1/s", &around(r, rate, 0.05, 4)));
+    }
+    for (target, ms) in [(TANDEM, 38.0), (NACOS, 3_900.0), (MIXED, 3_700.0)] {
+        rows.push(row(target, "burst-convergence", &[("instances", "1000")], "ms", &around(r, ms, 0.2, 8)));
+    }
+    rows
+}
+
+fn ratios() -> Vec<Ratio> {
+    let pair = (TANDEM, NACOS);
+    vec![
+        ratio("sync-latency", &[], "p50", pair, (0.001_54, 0.001_43, 0.001_64)),
+        ratio("sync-latency", &[], "p50", (MIXED, NACOS), (0.93, 0.81, 1.07)),
+        ratio("deregister-latency", &[], "p50", pair, (0.001_73, 0.001_6, 0.001_9)),
+        ratio("load-register", &[("rate", "500/s")], "p99", pair, (0.18, 0.16, 0.21)),
+        ratio("load-query", &[("rate", "2000/s")], "p99", pair, (0.38, 0.33, 0.44)),
+        // The other way round on purpose: a report must turn it.
+        ratio("load-query", &[("loop", "closed")], "p50", (NACOS, TANDEM), (0.194, 0.18, 0.21)),
+        ratio("burst-convergence", &[("instances", "1000")], "p50", pair, (0.0097, 0.008, 0.0121)),
+        ratio("startup", &[], "p50", pair, (0.0078, 0.0066, 0.0091)),
+        ratio("memory", &[], "p50", pair, (0.0247, 0.0239, 0.0256)),
+    ]
+}
+
+/// A body that would break a page, a table, an XML document and a terminal.
+pub(crate) const HOSTILE: &str = "</script><img src=x onerror=alert(1)>]]>\u{0}\u{1b}[31m\u{202e}\"'&|`*🦀{{ 7*7 }}";
+
+fn answer(status: u32, body: &str) -> Answer {
+    Answer {
+        status,
+        content_type: Some("text/plain;charset=UTF-8".into()),
+        headers: map(&[("connection", "close")]),
+        body: body.into(),
+    }
+}
+
+fn case(id: &str, area: &str, endpoint: &str, target: &str, outcome: Outcome) -> CaseResult {
+    CaseResult {
+        id: id.into(),
+        area: area.into(),
+        endpoint: endpoint.into(),
+        target: target.into(),
+        outcome,
+        tags: Vec::new(),
+        reason: String::new(),
+        request: format!("{endpoint}?serviceName=DEFAULT_GROUP%40%40demo&ip=10.0.0.1&port=8080"),
+        expected: None,
+        observed: None,
+    }
+}
+
+fn conformance() -> Conformance {
+    let endpoints = [
+        ("instance", "POST /nacos/v1/ns/instance", 24),
+        ("instance", "DELETE /nacos/v1/ns/instance", 12),
+        ("instance", "GET /nacos/v1/ns/instance/list", 30),
+        ("beat", "PUT /nacos/v1/ns/instance/beat", 14),
+        ("service", "POST /nacos/v1/ns/service", 18),
+        ("service", "GET /nacos/v1/ns/service/list", 9),
+        ("operator", "GET /nacos/v1/ns/operator/metrics", 4),
+    ];
+    let mut conformance = Conformance { reference: NACOS.into(), ..Conformance::default() };
+    let mut number = 0;
+    for (area, endpoint, count) in endpoints {
+        for _ in 0..count {
+            number += 1;
+            for target in [TANDEM, NACOS, MIXED] {
+                let mut case = case(&format!("A{number:03}"), area, endpoint, target, Outcome::Pass);
+                spoil(&mut case, number);
+                conformance.summary.entry(target.into()).or_default().entry(area.into()).or_default().add(case.outcome);
+                conformance.cases.push(case);
+            }
+        }
+    }
+    conformance
+}
+
+/// Makes some cases fail, in ways that have broken reports before.
+fn spoil(case: &mut CaseResult, number: u32) {
+    let mut fail = |outcome, tags: &[&str], reason: &str, expected: Option<Answer>, observed: Option<Answer>| {
+        case.outcome = outcome;
+        case.tags = tags.iter().map(|it| (*it).to_owned()).collect();
+        case.reason = reason.to_owned();
+        case.expected = expected;
+        case.observed = observed;
+    };
+    match (number, case.target.as_str()) {
+        (3, TANDEM) => fail(
+            Outcome::Fail,
+            &["quirk"],
+            "status 400, expected 500",
+            Some(answer(500, "caused: Param 'port' is required.;")),
+            Some(answer(400, "caused: Param 'serviceName' is required.;")),
+        ),
+        (17, TANDEM | MIXED) => fail(
+            Outcome::Fail,
+            &["kept-difference", "ephemeral"],
+            "body differs at character 31",
+            Some(answer(200, r#"{"name":"DEFAULT_GROUP@@demo","hosts":[{"ip":"10.0.0.1","port":8080,"weight":1.0}]}"#)),
+            Some(answer(200, r#"{"name":"DEFAULT_GROUP@@demo","hosts":[{"ip":"10.0.0.1","port":8080,"weight":1}]}"#)),
+        ),
+        (40, MIXED) => {
+            fail(Outcome::Fail, &[], HOSTILE, Some(answer(200, HOSTILE)), Some(answer(40301, &"日".repeat(100_000))));
+            case.request = format!("PUT /x?{}\n{HOSTILE}", "a".repeat(100_000));
+        }
+        (66, _) => fail(Outcome::Skip, &["needs-mysql"], "needs MySQL, which this run had not", None, None),
+        (80, NACOS) => fail(Outcome::Error, &["persistent"], "set-up failed: no answer within 5 s", None, None),
+        _ => {}
+    }
+}
+
+fn target(name: &str, kinds: &[&str], ready: &[f64], mib: &[u64]) -> Target {
+    let node = |(index, kind): (usize, &&str)| TargetNode {
+        kind: (*kind).to_owned(),
+        version: if *kind == "nacos" { "1.4.1".into() } else { "0.1.0".into() },
+        launch: if *kind == "nacos" { "JDK 17 + Maven artifacts".into() } else { "process".into() },
+        address: format!("127.0.0.1:{}", 8848 + index * 10),
+        artifact: if *kind == "nacos" {
+            "com.alibaba.nacos:nacos-console:1.4.1 sha256:2c9f…".into()
+        } else {
+            "tandem-server 0.1.0 sha256:77ab…".into()
+        },
+    };
+    Target {
+        target: name.into(),
+        nodes: kinds.iter().enumerate().map(node).collect(),
+        ready_ms: ready.to_vec(),
+        rss_bytes: mib.iter().map(|it| it << 20).collect(),
+        cpu_seconds: vec![0.1; kinds.len()],
+    }
+}
+
+fn faults() -> Vec<Fault> {
+    let fault = |target: &str, outcome, lost, violations: &[&str]| Fault {
+        target: target.into(),
+        scenario: "partition the leader".into(),
+        outcome,
+        recovery_ms: (outcome != Outcome::Error).then_some(if target == TANDEM { 840.0 } else { 16_200.0 }),
+        lost_acked: lost,
+        resurrected: 0,
+        violations: violations.iter().map(|it| (*it).to_owned()).collect(),
+        timeline: vec![
+            TimelineEvent { at_ms: 0.0, event: "writes begin".into() },
+            TimelineEvent { at_ms: 5_000.0, event: "leader cut off; 1,204 packets dropped".into() },
+            TimelineEvent { at_ms: 15_000.0, event: "healed".into() },
+        ],
+    };
+    vec![
+        fault(TANDEM, Outcome::Pass, 0, &[]),
+        fault(NACOS, Outcome::Fail, 37, &["37 acknowledged writes are gone"]),
+        fault(MIXED, Outcome::Error, 0, &["the fault had no effect: the leader did not change"]),
+    ]
+}
+
+/// The whole run.
+pub(crate) fn sample() -> Results {
+    Results {
+        schema: SCHEMA.into(),
+        run: Run {
+            id: "2026-01-02T03-04-05Z-quick".into(),
+            started_at: "2026-01-02T03:04:05Z".into(),
+            duration_s: 431.7,
+            profile: "quick".into(),
+            seed: 42,
+            command: "tandem compare --profile quick --seed 42 --target 3xtandem --target 3xnacos@1.4.1 --target \
+                      2xnacos+tandem"
+                .into(),
+            version: "0.1.0".into(),
+            git_commit: "0123abcd".into(),
+            host: Host { cpu: "Example CPU".into(), cores: 2, memory_bytes: 24 << 30, kernel: "6.1.0".into() },
+            load: MachineLoad {
+                load_average_before: 0.2,
+                load_average_after: 1.9,
+                cpu_busy_share: 0.71,
+                cpu_steal_share: 0.004,
+                generator_lag_p99_ms: Some(0.8),
+                generator_kept_up: true,
+            },
+        },
+        targets: vec![
+            target(TANDEM, &["tandem"; 3], &[94.0, 101.0, 97.0], &[14, 14, 15]),
+            target(NACOS, &["nacos"; 3], &[12_400.0, 12_900.0, 12_100.0], &[571, 566, 580]),
+            target(MIXED, &["nacos", "nacos", "tandem"], &[12_600.0], &[569, 575, 16]),
+        ],
+        conformance: Some(conformance()),
+        measurements: measurements(),
+        faults: faults(),
+        ratios: ratios(),
+        skipped: vec![
+            Skipped { what: "push-latency".into(), reason: "not in the quick profile; run --profile standard".into() },
+            Skipped { what: "config area".into(), reason: "needs MySQL: pass --mysql URL".into() },
+        ],
+    }
+}

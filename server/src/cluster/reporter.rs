@@ -1,0 +1,183 @@
+//! Reports of this node to the others: they tell who we are and, by their outcome, how the other is.
+//!
+//! Two rhythms. Official nodes send one report per 2 s, to one member after the other, the first 5 s after their start
+//! (compat/spec/membership.md §3.1); so does this node, apart from a greeting at once to every member it has not talked
+//! to yet. While every other member is a Tandem node each gets a report per second instead, with a shorter timeout:
+//! a silent member is then out of the ring after some 5 s rather than 17. In a mixed cluster that would only make the
+//! rings differ for longer.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::client;
+use super::member::{Member, Outcome, REPORTED_VERSION};
+use super::members::Members;
+use crate::tasks::Tasks;
+
+/// Time between two reports of an official node.
+const PERIOD: Duration = Duration::from_secs(2);
+/// Time between two reports to the same member among Tandem nodes, and what such a report may take.
+const TANDEM_PERIOD: Duration = Duration::from_secs(1);
+/// However many members there are, reports leave at most this often.
+const TICK_MIN: Duration = Duration::from_millis(50);
+/// First wait between greetings of a member that did not answer; doubled up to [`PERIOD`].
+const GREETING_RETRY: Duration = Duration::from_millis(100);
+/// Nodes started together are given this long before a refused greeting says anything.
+const GREETING_GRACE: Duration = Duration::from_secs(1);
+/// After this the ordinary rhythm has to do.
+const GREETING_MAX: Duration = Duration::from_secs(10);
+
+/// Sends the reports of one node.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    members: Arc<Members>,
+    client: reqwest::Client,
+    context_path: Arc<str>,
+    tasks: Tasks,
+}
+
+impl Reporter {
+    /// A reporter; nothing is sent yet.
+    pub fn new(members: Arc<Members>, client: reqwest::Client, context_path: &str, tasks: Tasks) -> Self {
+        Reporter { members, client, context_path: context_path.into(), tasks }
+    }
+
+    /// Greets every member there is or comes, and keeps reporting to all.
+    pub async fn run(self) {
+        let mut changes = self.members.subscribe();
+        let mut greeted = HashSet::new();
+        let mut cursor = 0usize;
+        let mut due = Instant::now() + PERIOD;
+        loop {
+            let peers = self.members.peers();
+            greeted.retain(|address| peers.iter().any(|peer| peer.address == *address));
+            for peer in &peers {
+                if greeted.insert(peer.address.clone()) {
+                    self.tasks.spawn("greeting", self.clone().greet(peer.address.clone()));
+                }
+            }
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Whoever turned out to be a Tandem node may be due sooner.
+                    due = due.min(Instant::now() + Rhythm::of(&self.members.peers()).tick);
+                }
+                () = tokio::time::sleep_until(due) => {
+                    let rhythm = Rhythm::of(&peers);
+                    due = Instant::now() + rhythm.tick;
+                    if !peers.is_empty() {
+                        // Official nodes, too, begin with the second of the sorted list.
+                        cursor = (cursor + 1) % peers.len();
+                        if let Some(peer) = peers.get(cursor) {
+                            self.tasks.spawn("report", self.clone().report(peer.address.clone(), rhythm.timeout));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reports at short intervals until the member answered once.
+    async fn greet(self, address: String) {
+        let start = Instant::now();
+        let mut wait = GREETING_RETRY;
+        while start.elapsed() < GREETING_MAX && self.members.is_member(&address) {
+            match self.send(&address, Some(TANDEM_PERIOD)).await {
+                outcome @ (Outcome::Accepted | Outcome::Unsupported) => {
+                    self.members.judge(&address, outcome);
+                    return;
+                }
+                Outcome::Refused if start.elapsed() > GREETING_GRACE => {
+                    self.members.judge(&address, Outcome::Refused);
+                }
+                // Failures count at the official pace only, or four of them would pass in half a second.
+                Outcome::Refused | Outcome::Failed => {}
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(PERIOD);
+        }
+    }
+
+    async fn report(self, address: String, timeout: Option<Duration>) {
+        let outcome = self.send(&address, timeout).await;
+        self.members.judge(&address, outcome);
+    }
+
+    async fn send(&self, address: &str, timeout: Option<Duration>) -> Outcome {
+        let Some(own) = self.members.own() else { return Outcome::Failed };
+        let mut request = self
+            .client
+            .post(format!("http://{address}{}/v1/core/cluster/report", self.context_path))
+            .header("Nacos-Server", REPORTED_VERSION)
+            .header("Content-Type", "application/json;charset=UTF-8")
+            .body(json(&own));
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        let answer = async {
+            let answer = request.send().await?;
+            let status = answer.status().as_u16();
+            Ok::<_, reqwest::Error>((status, answer.bytes().await?))
+        };
+        match answer.await {
+            Ok((status, body)) => {
+                let outcome = Outcome::of_answer(status, &body);
+                if outcome != Outcome::Accepted {
+                    warn!(member = address, status, "report not accepted");
+                }
+                outcome
+            }
+            Err(error) if client::is_refused(&error) => {
+                debug!(member = address, "report refused");
+                Outcome::Refused
+            }
+            Err(error) => {
+                debug!(member = address, %error, "report failed");
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// How often reports leave and what one may take; `None`: the client's own timeouts, which are the official ones.
+#[derive(Debug, PartialEq, Eq)]
+struct Rhythm {
+    tick: Duration,
+    timeout: Option<Duration>,
+}
+
+impl Rhythm {
+    fn of(peers: &[Member]) -> Self {
+        if peers.is_empty() || !peers.iter().all(Member::is_tandem) {
+            return Rhythm { tick: PERIOD, timeout: None };
+        }
+        let peers = u32::try_from(peers.len()).unwrap_or(u32::MAX);
+        Rhythm { tick: (TANDEM_PERIOD / peers).max(TICK_MIN), timeout: Some(TANDEM_PERIOD) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_official_member_sets_the_official_rhythm() {
+        let (tandem, official) = (Member::own("127.0.0.1", 1), Member::listed("127.0.0.1", 2));
+        let slow = Rhythm { tick: PERIOD, timeout: None };
+        assert_eq!(Rhythm::of(&[]), slow);
+        assert_eq!(Rhythm::of(&[tandem.clone(), official]), slow);
+        let fast = Rhythm::of(&[tandem.clone(), tandem]);
+        assert_eq!((fast.tick, fast.timeout), (Duration::from_millis(500), Some(TANDEM_PERIOD)));
+    }
+}

@@ -1,0 +1,134 @@
+//! Whether naming serves: the status the traffic filter goes by (compat/spec/membership.md §7.3).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+
+/// Status of naming on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the official names")]
+pub enum ServerStatus {
+    Starting,
+    Up,
+    Down,
+    Paused,
+    ReadOnly,
+    WriteOnly,
+}
+
+impl ServerStatus {
+    /// The official name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ServerStatus::Starting => "STARTING",
+            ServerStatus::Up => "UP",
+            ServerStatus::Down => "DOWN",
+            ServerStatus::Paused => "PAUSED",
+            ServerStatus::ReadOnly => "READ_ONLY",
+            ServerStatus::WriteOnly => "WRITE_ONLY",
+        }
+    }
+
+    /// The status of an official name.
+    pub fn named(name: &str) -> Option<Self> {
+        use ServerStatus::{Down, Paused, ReadOnly, Starting, Up, WriteOnly};
+        [Starting, Up, Down, Paused, ReadOnly, WriteOnly].into_iter().find(|status| status.as_str() == name)
+    }
+
+    /// Whether a request passes. `from_member` is a user agent that begins with `Nacos-Server`.
+    pub fn admits(self, is_get: bool, from_member: bool) -> bool {
+        match self {
+            ServerStatus::Up => true,
+            ServerStatus::ReadOnly => is_get || from_member,
+            ServerStatus::WriteOnly => !is_get || from_member,
+            ServerStatus::Starting | ServerStatus::Down | ServerStatus::Paused => from_member,
+        }
+    }
+}
+
+/// The status of one node, worked out whenever it is asked for; official nodes look every 5 s.
+#[derive(Debug)]
+pub struct Status {
+    serving: AtomicBool,
+    data_ready: AtomicBool,
+    overridden: RwLock<Option<ServerStatus>>,
+}
+
+impl Status {
+    /// STARTING. With `wait_for_data` (`nacos.naming.data.warmup`) the node is DOWN until [`Status::data_is_ready`].
+    pub fn new(wait_for_data: bool) -> Self {
+        Status {
+            serving: AtomicBool::new(false),
+            data_ready: AtomicBool::new(!wait_for_data),
+            overridden: RwLock::new(None),
+        }
+    }
+
+    /// The node takes requests from now on.
+    pub fn serves(&self) {
+        self.serving.store(true, Ordering::Release);
+    }
+
+    /// The data of a peer was loaded.
+    pub fn data_is_ready(&self) {
+        self.data_ready.store(true, Ordering::Release);
+    }
+
+    /// The switch `overriddenServerStatus`; absent, blank or unknown ends it. Official nodes never work their status
+    /// out again after an unknown name.
+    pub fn overrides(&self, name: Option<&str>) {
+        *self.overridden.write() = name.and_then(ServerStatus::named);
+    }
+
+    /// The status now.
+    pub fn current(&self) -> ServerStatus {
+        if let Some(status) = *self.overridden.read() {
+            return status;
+        }
+        match (self.serving.load(Ordering::Acquire), self.data_ready.load(Ordering::Acquire)) {
+            (false, _) => ServerStatus::Starting,
+            (true, false) => ServerStatus::Down,
+            (true, true) => ServerStatus::Up,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admission_table() {
+        // compat/spec/membership.md §7.3, M24: GET, other method, member's GET, member's other
+        for (name, passes) in [
+            ("UP", [true, true, true, true]),
+            ("READ_ONLY", [true, false, true, true]),
+            ("WRITE_ONLY", [false, true, true, true]),
+            ("DOWN", [false, false, true, true]),
+            ("STARTING", [false, false, true, true]),
+            ("PAUSED", [false, false, true, true]),
+        ] {
+            let status = ServerStatus::named(name).unwrap();
+            let seen = [(true, false), (false, false), (true, true), (false, true)].map(|(g, m)| status.admits(g, m));
+            assert_eq!(seen, passes, "{name}");
+        }
+    }
+
+    #[test]
+    fn worked_out_at_once() {
+        let status = Status::new(true);
+        assert_eq!(status.current(), ServerStatus::Starting);
+        status.serves();
+        assert_eq!(status.current(), ServerStatus::Down);
+        status.overrides(Some("PAUSED"));
+        assert_eq!(status.current(), ServerStatus::Paused);
+        status.overrides(Some("nonsense"));
+        assert_eq!(status.current(), ServerStatus::Down);
+        status.overrides(None);
+        status.data_is_ready();
+        assert_eq!(status.current(), ServerStatus::Up);
+        let status = Status::new(false);
+        status.serves();
+        assert_eq!(status.current(), ServerStatus::Up);
+    }
+}

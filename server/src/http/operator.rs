@@ -1,0 +1,182 @@
+//! `OperatorController` (compat/spec/naming-api.md §14).
+
+use std::sync::Arc;
+
+use super::host_load;
+use super::request::Request;
+use super::response::{ApiError, Response};
+use super::routes::{Answer, Route};
+use crate::naming::json::JsonBuffer;
+use crate::naming::switch_entries;
+use crate::node::Node;
+
+/// Version told to clients and members.
+const VERSION: &str = "1.4.1";
+/// The raft port lies this far below the HTTP port.
+const RAFT_PORT_OFFSET: i64 = 1000;
+
+/// The endpoints, under both prefixes.
+pub fn routes() -> Vec<Route> {
+    macro_rules! both {
+        ($($method:literal $path:literal $handler:ident),* $(,)?) => {
+            vec![$(
+                Route::local($method, concat!("/v1/ns/operator", $path), $handler),
+                Route::local($method, concat!("/v1/ns/ops", $path), $handler),
+            )*]
+        };
+    }
+    both![
+        "GET" "/switches" switches,
+        "PUT" "/switches" set_switch,
+        "GET" "/metrics" metrics,
+        "GET" "/servers" servers,
+        "GET" "/distro/server" responsible_server,
+        "GET" "/distro/status" distro_status,
+        "GET" "/push/state" push_state,
+        "GET" "/server/status" server_status,
+        "PUT" "/log" set_log_level,
+        "GET" "/cluster/state" cluster_state,
+    ]
+}
+
+fn switches<'a>(node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
+    Box::pin(async { Response::json(&*node.switches.get()) })
+}
+
+/// With `debug` the change is this node's alone; otherwise it is for all members and needs consensus.
+fn set_switch<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        let params = &request.params;
+        let debug = params.spring_bool("debug", false)?;
+        let entry = params.spring_required("entry")?;
+        let value = params.spring_required("value")?;
+        let mut changed = (*node.switches.get()).clone();
+        switch_entries::apply(&mut changed, entry, value)?;
+        if !debug {
+            node.consistency.admit("a switch")?;
+        }
+        // Applied again under the lock, to whatever the switches are by now.
+        node.switches.change(|switches| switch_entries::apply(switches, entry, value))?;
+        Ok(Response::text("ok"))
+    })
+}
+
+fn metrics<'a>(node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        let services = node.registry.services();
+        let instances: usize = services
+            .iter()
+            .map(|service| {
+                let state = service.read();
+                state.ephemeral.len() + state.persistent.len()
+            })
+            .sum();
+        let (services, instances) = (services.len() as i64, instances as i64);
+        let mut json = JsonBuffer::new();
+        json.raw("{\"status\":\"").raw(node.status.get().name()).raw("\",\"serviceCount\":").int(services);
+        json.raw(",\"instanceCount\":").int(instances).raw(",\"raftNotifyTaskCount\":0");
+        json.raw(",\"responsibleServiceCount\":").int(services);
+        json.raw(",\"responsibleInstanceCount\":").int(instances);
+        json.raw(",\"cpu\":").double(host_load::cpu()).raw(",\"load\":").double(host_load::load());
+        json.raw(",\"mem\":").double(host_load::memory()).raw("}");
+        Ok(Response::json_text(json.into_bytes()))
+    })
+}
+
+fn own_member(node: &Node, json: &mut JsonBuffer) {
+    let settings = &node.settings;
+    let port = i64::from(settings.port);
+    json.raw("[{\"ip\":").string(&settings.ip).raw(",\"port\":").int(port);
+    json.raw(",\"state\":\"UP\",\"extendInfo\":{\"lastRefreshTime\":").int(crate::naming::instances::now());
+    json.raw(",\"raftPort\":\"").int(port - RAFT_PORT_OFFSET).raw("\",\"version\":\"").raw(VERSION);
+    json.raw("\"},\"address\":").string(&settings.address()).raw(",\"failAccessCnt\":0}]");
+}
+
+fn servers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        request.params.spring_bool("healthy", false)?;
+        let mut json = JsonBuffer::new();
+        json.raw("{\"servers\":");
+        own_member(node, &mut json);
+        json.raw("}");
+        Ok(Response::json_text(json.into_bytes()))
+    })
+}
+
+fn responsible_server<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        let params = &request.params;
+        let name = params.spring_required("serviceName")?;
+        let namespace = params.spring_optional("namespaceId", "public");
+        if node.registry.find(namespace, name).is_none() {
+            return Err(ApiError::illegal("service not found"));
+        }
+        let mut json = JsonBuffer::new();
+        json.raw("{\"responsibleServer\":").string(&node.settings.address()).raw("}");
+        Ok(Response::json_text(json.into_bytes()))
+    })
+}
+
+fn distro_status<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        let mut json = JsonBuffer::new();
+        json.raw("{");
+        if request.params.spring_optional("action", "view") == "view" {
+            json.raw("\"status\":");
+            own_member(node, &mut json);
+        }
+        json.raw("}");
+        Ok(Response::json_text(json.into_bytes()))
+    })
+}
+
+fn push_state<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        let detail = request.params.spring_bool("detail", false)?;
+        let reset = request.params.spring_bool("reset", false)?;
+        let (total, failed) = node.pushes.get();
+        let succeeded = total.saturating_sub(failed);
+        let mut json = JsonBuffer::new();
+        json.raw("{\"succeed\":").int(succeeded as i64).raw(",\"total\":").int(total as i64).raw(",\"ratio\":");
+        if total == 0 {
+            json.raw("0");
+        } else {
+            json.float(succeeded as f32 / total as f32);
+        }
+        if detail {
+            json.raw(",\"data\":[]");
+        }
+        if reset {
+            node.pushes.reset();
+        }
+        json.raw(",\"reset\":").bool(reset).raw("}");
+        Ok(Response::json_text(json.into_bytes()))
+    })
+}
+
+/// What members of 1.0 sent each other; taken and of no effect.
+fn server_status<'a>(_node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        request.params.spring_required("serverStatus")?;
+        Ok(Response::text("ok"))
+    })
+}
+
+/// Official loggers do not exist here: taken and of no effect.
+fn set_log_level<'a>(_node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        request.params.spring_required("logName")?;
+        request.params.spring_required("logLevel")?;
+        Ok(Response::text("ok"))
+    })
+}
+
+/// The raft of 1.3 and before, which is idle in every 1.4 node.
+fn cluster_state<'a>(node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
+    Box::pin(async {
+        let mut json = JsonBuffer::new();
+        json.raw("{\"ip\":").string(&node.settings.address());
+        json.raw(",\"term\":-1,\"leaderDueMs\":15000,\"heartbeatDueMs\":5000,\"state\":\"FOLLOWER\"}");
+        Ok(Response::json_text(json.into_bytes()))
+    })
+}

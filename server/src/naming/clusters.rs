@@ -1,0 +1,33 @@
+//! Writes to the settings of a cluster (compat/spec/naming-api.md §10.1).
+
+use super::changes::Change;
+use super::consistency::Consistency;
+use super::error::NamingError;
+use super::instances::now;
+use super::registry::Registry;
+use super::service::{Cluster, ServiceId};
+use super::validate;
+
+/// Creates or replaces a cluster's settings in a known service. A check port of 0 is refused before anything changes:
+/// official Nacos stores a record it can never read again, which in a cluster stops its consensus for good
+/// (compat/DIFFERENCES.md).
+pub fn update(
+    registry: &Registry,
+    consistency: &Consistency,
+    id: &ServiceId,
+    name: &str,
+    cluster: Cluster,
+) -> Result<(), NamingError> {
+    let service = registry.get(id).ok_or_else(|| NamingError::invalid(format!("service not found:{}", id.name)))?;
+    if cluster.check_port == 0 {
+        return Err(NamingError::internal(super::health_checker::UNREADABLE));
+    }
+    validate::cluster_name_syntax(name)?;
+    consistency.admit("a cluster's settings")?;
+    registry.update(&service, |state| {
+        state.clusters.insert(name.to_owned(), cluster);
+        state.last_modified = now();
+        ((), Change { persistent: true, ..Change::default() })
+    });
+    Ok(())
+}

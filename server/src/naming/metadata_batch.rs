@@ -1,0 +1,120 @@
+//! Metadata of many instances at once (compat/spec/naming-api.md §8.3).
+
+use super::changes::Change;
+use super::consistency::Consistency;
+use super::instance::{Instance, InstanceKey, Metadata};
+use super::instances::written;
+use super::registry::Registry;
+use super::service::{ServiceId, ServiceState};
+use super::view::in_list_order;
+
+/// Which instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// All of one kind.
+    Kind {
+        /// Ephemeral or persistent.
+        ephemeral: bool,
+    },
+    /// These, with their kind; port 0 is any port.
+    Instances(Vec<(InstanceKey, bool)>),
+}
+
+/// What to do with the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Merge keys and values.
+    Update,
+    /// Take the keys away.
+    Remove,
+}
+
+/// Changes metadata and tells the identities of the instances changed, e.g. `ip:port:unknown:cluster:ephemeral`.
+/// Everything that cannot be done is left out, as in Nacos. An instance named with another cluster is not found and,
+/// unlike there, not lost (compat/DIFFERENCES.md).
+pub fn apply(
+    registry: &Registry,
+    consistency: &Consistency,
+    id: &ServiceId,
+    targets: &Targets,
+    metadata: &Metadata,
+    action: Action,
+) -> Vec<String> {
+    let Some(service) = registry.get(id) else { return Vec::new() };
+    registry.update(&service, |state| {
+        let mut updated = Vec::new();
+        let mut change = Change::default();
+        for ephemeral in [false, true] {
+            let keys = locate(state, targets, ephemeral);
+            if keys.is_empty() || (!ephemeral && consistency.admit("metadata of persistent instances").is_err()) {
+                continue;
+            }
+            for key in keys {
+                if let Some(instance) = state.instances_mut(ephemeral).get_mut(&key) {
+                    edit(instance.metadata.get_or_insert_default(), metadata, action);
+                    updated.push(format!("{}:{}", key.datum_key(), if ephemeral { "ephemeral" } else { "persist" }));
+                }
+            }
+            change = change.merge(written(ephemeral));
+        }
+        (updated, change)
+    })
+}
+
+fn edit(known: &mut Metadata, given: &Metadata, action: Action) {
+    for (name, value) in given {
+        match action {
+            Action::Update => {
+                known.insert(name.clone(), value.clone());
+            }
+            Action::Remove => {
+                known.shift_remove(name);
+            }
+        }
+    }
+}
+
+/// Identities of the kind's instances that are meant, in the order of its list.
+fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<InstanceKey> {
+    let mut list: Vec<&Instance> = state.instances(ephemeral).values().collect();
+    in_list_order(&mut list);
+    match targets {
+        Targets::Kind { ephemeral: meant } if *meant == ephemeral => list.iter().map(|known| known.key()).collect(),
+        Targets::Kind { .. } => Vec::new(),
+        Targets::Instances(named) => named
+            .iter()
+            .filter(|(_, kind)| *kind == ephemeral)
+            .filter_map(|(key, _)| {
+                list.iter()
+                    .find(|known| {
+                        known.ip == key.ip
+                            && (key.port == 0 || known.port == key.port)
+                            && known.cluster_name == key.cluster
+                    })
+                    .map(|known| known.key())
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming::instances::register;
+
+    #[test]
+    fn a_wrong_cluster_loses_nothing() {
+        // compat/recordings/1.4.1: Z20-Z25
+        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let id = ServiceId::new("public", "g@@s");
+        let instance = Instance { ip: "a".into(), port: 80, cluster_name: "C1".into(), ..Instance::default() };
+        register(&registry, &consistency, &id, instance.clone()).unwrap();
+        let wrong = InstanceKey { cluster: "DEFAULT".into(), ..instance.key() };
+        let metadata = Metadata::from([("q".to_owned(), "1".to_owned())]);
+        let targets = Targets::Instances(vec![(wrong, true)]);
+        assert!(apply(&registry, &consistency, &id, &targets, &metadata, Action::Update).is_empty());
+        register(&registry, &consistency, &id, Instance { ip: "b".into(), ..Instance::default() }).unwrap();
+        let service = registry.get(&id).unwrap();
+        assert!(service.read().ephemeral.contains_key(&instance.key()));
+    }
+}

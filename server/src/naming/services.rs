@@ -1,0 +1,75 @@
+//! Writes to services (compat/spec/naming-api.md §9.1, §9.3, §9.4).
+
+use super::changes::Change;
+use super::consistency::Consistency;
+use super::error::NamingError;
+use super::instance::Metadata;
+use super::instances::{new_service, now};
+use super::registry::Registry;
+use super::service::{Selector, ServiceId};
+use super::validate;
+
+/// What a service is set to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Share of healthy instances at or below which all are shown as healthy; any number.
+    pub protect_threshold: f32,
+    /// Metadata.
+    pub metadata: Metadata,
+    /// Selector.
+    pub selector: Selector,
+}
+
+const CHANGED: Change =
+    Change { persistent: true, ephemeral_local: false, ephemeral_peer: false, health: false, removed: false };
+
+/// Creates a service that is not known; the caller has asked.
+pub fn create(
+    registry: &Registry,
+    consistency: &Consistency,
+    id: &ServiceId,
+    settings: Settings,
+) -> Result<(), NamingError> {
+    validate::service_name_syntax(&id.name)?;
+    consistency.admit("a service")?;
+    set(registry, id, settings);
+    Ok(())
+}
+
+/// Changes a known service. Everything was validated before, so that a refused update changes nothing, unlike in
+/// official Nacos (compat/DIFFERENCES.md).
+pub fn update(
+    registry: &Registry,
+    consistency: &Consistency,
+    id: &ServiceId,
+    settings: Settings,
+) -> Result<(), NamingError> {
+    consistency.admit("a service")?;
+    set(registry, id, settings);
+    Ok(())
+}
+
+fn set(registry: &Registry, id: &ServiceId, settings: Settings) {
+    registry.upsert(
+        id,
+        || new_service(id),
+        |state| {
+            state.protect_threshold = settings.protect_threshold;
+            state.metadata = settings.metadata;
+            state.selector = settings.selector;
+            state.declared = true;
+            state.last_modified = now();
+            ((), CHANGED)
+        },
+    );
+}
+
+/// Removes a service, with its instances: official Nacos does not mind them.
+pub fn delete(registry: &Registry, consistency: &Consistency, id: &ServiceId) -> Result<(), NamingError> {
+    if registry.get(id).is_none() {
+        return Err(NamingError::illegal(format!("specified service not exist, serviceName : {}", id.name)));
+    }
+    consistency.admit("removing a service")?;
+    registry.remove(id);
+    Ok(())
+}

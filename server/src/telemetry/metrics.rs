@@ -1,0 +1,167 @@
+//! Figures in Prometheus' text form: the official names where official nodes have them
+//! (compat/spec/config-auth-console.md §7), `tandem_*` for what only this node has.
+//!
+//! Parts count by calling the functions here; nobody else names a metric. What can be read off the node when somebody
+//! asks (services, instances, members, memory) is not counted but set then, by [`render`].
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, counter, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::process;
+use crate::cluster::member::MemberState;
+use crate::node::Node;
+
+/// Official gauges: `nacos_monitor{module="naming",name=…}`.
+const MONITOR: &str = "nacos_monitor";
+/// Requests by method, path and status.
+const REQUESTS: &str = "http_server_requests_seconds";
+/// From a change to a peer's acknowledgement of it.
+const SYNC_LATENCY: &str = "tandem_sync_latency_seconds";
+const SYNC_QUEUE: &str = "tandem_sync_queue_services";
+const SYNC_LAG: &str = "tandem_sync_lag_seconds";
+const SYNC_FAILURES: &str = "tandem_sync_failures_total";
+const BEATS: &str = "tandem_beats_total";
+const MEMBERS: &str = "tandem_members";
+
+/// Bounds of all histograms, seconds: requests are done in a millisecond, syncs in some, a dead peer takes seconds.
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Names of the naming module with what official nodes show before anything happened.
+const NAMING: [(&str, f64); 10] = [
+    ("mysqlhealthCheck", 0.0),
+    ("httpHealthCheck", 0.0),
+    ("tcpHealthCheck", 0.0),
+    ("serviceCount", 0.0),
+    ("ipCount", 0.0),
+    ("maxPushCost", -1.0),
+    ("avgPushCost", -1.0),
+    ("leaderStatus", 0.0),
+    ("totalPush", 0.0),
+    ("failedPush", 0.0),
+];
+
+static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Starts counting in this process; once, whoever calls first. Without it counting costs nothing and shows nothing.
+pub fn start() {
+    HANDLE.get_or_init(|| {
+        process::uptime();
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS).ok()?.build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).ok()?;
+        describe();
+        Some(handle)
+    });
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!(MONITOR, "Official figures of a Nacos node");
+    describe_histogram!(REQUESTS, "Requests served, by path, method and status");
+    describe_histogram!(SYNC_LATENCY, "From a change of a service to a peer's acknowledgement of it");
+    describe_gauge!(SYNC_QUEUE, "Services with changes a peer has not acknowledged yet");
+    describe_gauge!(SYNC_LAG, "Age of the oldest change a peer has not acknowledged yet");
+    describe_counter!(SYNC_FAILURES, "Messages of changes a peer did not acknowledge");
+    describe_counter!(BEATS, "Beats taken from clients and forwarding members");
+    describe_gauge!(MEMBERS, "Members by state, as this node sees them");
+    for (name, value) in NAMING {
+        monitor(name).set(value);
+    }
+}
+
+/// An official gauge of the naming module. Names: `mysqlhealthCheck` (sic), `httpHealthCheck`, `tcpHealthCheck`,
+/// `maxPushCost` and `avgPushCost` (ms, −1 while nothing was pushed), `totalPush`, `failedPush`, `leaderStatus`;
+/// `serviceCount` and `ipCount` are set when somebody looks.
+pub fn monitor(name: &'static str) -> Gauge {
+    gauge!(MONITOR, "module" => "naming", "name" => name)
+}
+
+/// One request served. `path` is that of the route, never the one sent: a label must not grow with what clients invent.
+pub fn request(method: &'static str, path: &'static str, status: u16, took: Duration) {
+    if HANDLE.get().is_none() {
+        return;
+    }
+    let outcome = match status / 100 {
+        1 => "INFORMATIONAL",
+        2 => "SUCCESS",
+        3 => "REDIRECTION",
+        4 => "CLIENT_ERROR",
+        5 => "SERVER_ERROR",
+        _ => "UNKNOWN",
+    };
+    let status = status.to_string();
+    histogram!(REQUESTS, "exception" => "None", "method" => method, "outcome" => outcome, "status" => status, "uri" => path)
+        .record(took);
+}
+
+/// A peer acknowledged a change that is `age` old.
+pub fn synced(peer: &str, age: Duration) {
+    histogram!(SYNC_LATENCY, "peer" => peer.to_owned()).record(age);
+}
+
+/// A peer did not acknowledge a message.
+pub fn sync_failed(peer: &str) {
+    counter!(SYNC_FAILURES, "peer" => peer.to_owned()).increment(1);
+}
+
+/// What a peer has not acknowledged yet: how many services, and the age of the oldest change.
+pub fn sync_backlog(peer: &str, services: usize, oldest: Duration) {
+    gauge!(SYNC_QUEUE, "peer" => peer.to_owned()).set(services as f64);
+    gauge!(SYNC_LAG, "peer" => peer.to_owned()).set(oldest);
+}
+
+/// Beats; keep the handle.
+pub fn beats() -> Counter {
+    counter!(BEATS)
+}
+
+/// Everything, as of now; `None` when [`start`] was not called.
+pub fn render(node: &Node) -> Option<String> {
+    let handle = HANDLE.get()?.as_ref()?;
+    let services = node.registry.services();
+    let instances: usize = services.iter().map(|service| service.read().all().count()).sum();
+    monitor("serviceCount").set(services.len() as f64);
+    monitor("ipCount").set(instances as f64);
+    let members = node.members.all();
+    for (state, name) in [(MemberState::Up, "UP"), (MemberState::Suspicious, "SUSPICIOUS"), (MemberState::Down, "DOWN")]
+    {
+        let count = members.iter().filter(|member| member.state == state).count();
+        gauge!(MEMBERS, "state" => name).set(count as f64);
+    }
+    process::publish();
+    handle.run_upkeep();
+    Some(handle.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn official_names_are_there_from_the_start() {
+        start();
+        request("GET", "/test", 200, Duration::from_millis(2));
+        synced("127.0.0.1:9", Duration::from_millis(3));
+        beats().increment(2);
+        let node = Node::new(Settings::loopback("/nowhere", 1));
+        let text = render(&node).unwrap();
+        for (name, _) in NAMING {
+            assert!(text.contains(&format!("nacos_monitor{{module=\"naming\",name=\"{name}\"}}")), "{name}\n{text}");
+        }
+        for line in [
+            "nacos_monitor{module=\"naming\",name=\"maxPushCost\"} -1",
+            "http_server_requests_seconds_count{exception=\"None\",method=\"GET\",outcome=\"SUCCESS\",status=\"200\",uri=\"/test\"} 1",
+            "tandem_sync_latency_seconds_bucket{peer=\"127.0.0.1:9\",le=\"0.005\"} 1",
+            "tandem_beats_total 2",
+            "tandem_members{state=\"UP\"} 1",
+            "process_uptime_seconds ",
+            "process_resident_memory_bytes ",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}
