@@ -21,6 +21,7 @@ use crate::naming::subscribers::{PushCount, Subscribers};
 use crate::naming::switches::Switches;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::telemetry::metrics;
 
 /// How long background work may take to end when the node stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -106,6 +107,7 @@ impl Node {
                 Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
             self.tasks.spawn("reporter", reporter.run());
         }
+        self.tasks.spawn("metrics upkeep", metrics::upkeep());
         self.readiness.serves();
         Ok(())
     }

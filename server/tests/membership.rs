@@ -232,7 +232,7 @@ async fn the_core_api_answers_like_the_official_one() {
     let body = json!([addresses[1]]).to_string();
     assert_eq!(leave(&body).await.1, r#"{"code":200,"message":null,"data":"ok"}"#, "M20");
     assert_eq!(member.node.members.all().len(), 1);
-    assert_eq!(lines(&member.conf())[1..], [address.clone()]);
+    assert_eq!(lines(&member.conf())[1..], *std::slice::from_ref(&address));
     member.stop().await;
 }
 

@@ -29,6 +29,8 @@ const MEMBERS: &str = "tandem_members";
 /// Bounds of all histograms, seconds: requests are done in a millisecond, syncs in some, a dead peer takes seconds.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+const UPKEEP: Duration = Duration::from_secs(2);
+
 /// Names of the naming module with what official nodes show before anything happened.
 const NAMING: [(&str, f64); 10] = [
     ("mysqlhealthCheck", 0.0),
@@ -55,6 +57,16 @@ pub fn start() {
         describe();
         Some(handle)
     });
+}
+
+/// Folds what was recorded into the histograms now and then, for ever: the recorder keeps every single value until it
+/// is asked to, which without a scraper would be never.
+pub async fn upkeep() {
+    let Some(Some(handle)) = HANDLE.get() else { return };
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        handle.run_upkeep();
+    }
 }
 
 fn describe() {
