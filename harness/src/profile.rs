@@ -121,7 +121,7 @@ impl Profile {
             name: "quick".into(),
             rounds: 3,
             budget: seconds(470),
-            conformance: Some(seconds(150)),
+            conformance: Some(seconds(240)),
             uniform: TargetPlan {
                 sync: timed(20, seconds(46)),
                 deregister: timed(5, seconds(12)),
