@@ -47,8 +47,11 @@ fn start(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(settings.listen, settings.port).await?;
     let node = Node::new(settings);
-    node.start().await?;
     let stop = stop_signal()?;
+    // Served from the start: members that start together ask each other before any of them is done starting. Clients
+    // are let in by the status.
+    let serving = tokio::spawn(server::serve(listener, Arc::clone(&node), stop));
+    node.start().await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         address = node.settings.address(),
@@ -56,10 +59,10 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         home = %node.settings.home.display(),
         "serving"
     );
-    let served = server::serve(listener, Arc::clone(&node), stop).await;
+    let served = serving.await;
     node.stop().await;
     tracing::info!("stopped");
-    served.context("serving stopped")
+    served.context("serving ended early")?.context("serving stopped")
 }
 
 /// All addresses means IPv6 and IPv4 in one socket, as for Tomcat; IPv4 alone where there is no IPv6.

@@ -16,7 +16,6 @@ use crate::naming::consistency::Consistency;
 use crate::naming::expiry::Expiry;
 use crate::naming::push::Push;
 use crate::naming::registry::Registry;
-use crate::naming::server_status::{self, ServerStatus};
 use crate::naming::subscribers::{PushCount, Subscribers};
 use crate::naming::switches::Switches;
 use crate::settings::Settings;
@@ -25,6 +24,8 @@ use crate::telemetry::metrics;
 
 /// How long background work may take to end when the node stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// How often status and expiry follow the switches; official nodes work their status out every 5 s.
+const SWITCHES_PERIOD: Duration = Duration::from_secs(1);
 
 /// A running node: handles of its parts. Parts do not know the node; controllers do.
 #[derive(Debug)]
@@ -33,30 +34,28 @@ pub struct Node {
     pub settings: Settings,
     /// Services and instances.
     pub registry: Arc<Registry>,
+    /// Whether a write that needs consensus may be taken.
+    pub consistency: Arc<Consistency>,
+    /// What operators change at run time.
+    pub switches: Arc<Switches>,
+    /// Who is to be pushed.
+    pub subscribers: Arc<Subscribers>,
+    /// What the push did.
+    pub pushes: Arc<PushCount>,
     /// The cluster.
     pub members: Arc<Members>,
     /// Where the member list comes from.
     pub lookup: Lookup,
     /// Departures the others were told of.
     pub departures: Departures,
-    /// Whether this node is ready to take part.
-    pub readiness: Arc<Status>,
+    /// Whether naming serves.
+    pub status: Arc<Status>,
     /// Calls to other members; clones share its connections.
     pub client: reqwest::Client,
     /// Replication of ephemeral instances.
     pub distro: Arc<Distro>,
     /// Background work.
     pub tasks: Tasks,
-    /// Whether a write that needs consensus may be taken.
-    pub consistency: Arc<Consistency>,
-    /// What operators change at run time.
-    pub switches: Arc<Switches>,
-    /// Whether the node takes requests.
-    pub status: Arc<ServerStatus>,
-    /// Who is to be pushed.
-    pub subscribers: Arc<Subscribers>,
-    /// What the push did.
-    pub pushes: Arc<PushCount>,
 }
 
 impl Node {
@@ -76,15 +75,14 @@ impl Node {
             Arc::clone(&switches),
         );
         Arc::new(Node {
-            lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
-            departures: Departures::default(),
-            readiness: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
+            registry,
             consistency: Arc::new(Consistency::new(settings.standalone)),
-            status: Arc::new(ServerStatus::default()),
+            switches,
             subscribers: Arc::new(Subscribers::default()),
             pushes: Arc::new(PushCount::default()),
-            registry,
-            switches,
+            lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
+            departures: Departures::default(),
+            status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
             distro,
             members,
             client,
@@ -93,34 +91,41 @@ impl Node {
         })
     }
 
-    /// Starts the background work; the listener must be bound already, since peers answer at once.
+    /// Starts the background work, loads what the peers hold and lets clients in. Serve already while it runs: members
+    /// that start together answer each other before they answer anybody else.
     ///
     /// # Errors
     /// One sentence, when the node cannot take part in its cluster.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.lookup.start().await?;
-        self.distro.start(&self.tasks, Arc::clone(&self.readiness)).await;
-        self.start_naming();
         if !self.settings.standalone {
             let context_path = &self.settings.context_path;
             let reporter =
                 Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
             self.tasks.spawn("reporter", reporter.run());
         }
+        self.start_naming();
         self.tasks.spawn("metrics upkeep", metrics::upkeep());
-        self.readiness.serves();
+        self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
+        self.status.serves();
         Ok(())
     }
 
-    /// What naming does by itself: judges beats, pushes, keeps the status, removes services that stay empty.
-    pub fn start_naming(&self) {
+    /// What naming does by itself.
+    pub(crate) fn start_naming(&self) {
+        let (status, switches) = (Arc::clone(&self.status), Arc::clone(&self.switches));
+        self.tasks.spawn("switches", async move {
+            let mut ticks = tokio::time::interval(SWITCHES_PERIOD);
+            loop {
+                ticks.tick().await;
+                status.overrides(switches.get().overridden_server_status.as_deref());
+            }
+        });
+        let naming = &self.settings.naming;
         let distro = Arc::clone(&self.distro);
-        let expiry = Expiry::new(
-            Arc::clone(&self.registry),
-            Box::new(move |name| distro.responsible(name)),
-            Arc::clone(&self.switches),
-            self.settings.naming.expire_instance,
-        );
+        let responsible = Box::new(move |service: &str| distro.responsible(service));
+        let switches = Arc::clone(&self.switches);
+        let expiry = Expiry::new(Arc::clone(&self.registry), responsible, switches, naming.expire_instance);
         self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
         let push = Push::new(
             Arc::clone(&self.registry),
@@ -129,16 +134,14 @@ impl Node {
             Arc::clone(&self.switches),
         );
         self.tasks.spawn("push", push.run());
-        self.tasks.spawn("status", server_status::run(Arc::clone(&self.status), Arc::clone(&self.switches)));
-        let naming = &self.settings.naming;
         let clean = CleanSettings {
             enabled: naming.empty_service_auto_clean,
             initial_delay: naming.empty_service_initial_delay,
             period: naming.empty_service_period,
         };
         let distro = Arc::clone(&self.distro);
-        let cleaner = cleaner::run(Arc::clone(&self.registry), clean, move |name| distro.responsible(name));
-        self.tasks.spawn("cleaner", cleaner);
+        let cleaning = cleaner::run(Arc::clone(&self.registry), clean, move |service| distro.responsible(service));
+        self.tasks.spawn("cleaner", cleaning);
     }
 
     /// Stops the background work; call it when nothing is served any more.

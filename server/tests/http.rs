@@ -130,7 +130,8 @@ async fn the_status_switch_gates_requests() {
     let server = Server::start(true).await;
     let set = "PUT /nacos/v1/ns/operator/switches?entry=overriddenServerStatus&value=READ_ONLY";
     assert_eq!(server.ask(set).await.body, "ok");
-    server.node.status.refresh(&server.node.switches);
+    let switches = server.node.switches.get();
+    server.node.status.overrides(switches.overridden_server_status.as_deref());
     let write = "POST /nacos/v1/ns/instance?serviceName=s&ip=a&port=1";
     let refused = server.ask(write).await;
     assert_eq!((refused.status(), refused.header("Content-Type")), (503, None));

@@ -30,7 +30,6 @@ impl Member {
         let port = listener.local_addr().unwrap().port();
         let settings = Settings::loopback(home.path(), port).with_members(members);
         let node = Node::new(settings);
-        node.start().await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = Arc::clone(&node);
         let served = tokio::spawn(async move {
@@ -40,6 +39,8 @@ impl Member {
             server::serve(listener, Arc::clone(&serving), stopped).await.unwrap();
             serving.stop().await;
         });
+        // Served while it starts, as the program does it.
+        node.start().await.unwrap();
         Member { node, stop: Some(stop), served, _home: home }
     }
 

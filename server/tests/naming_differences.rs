@@ -81,7 +81,8 @@ async fn an_unknown_status_override_freezes_nothing() {
     let set = |value: &str| format!("PUT {NS}/operator/switches?entry=overriddenServerStatus&value={value}");
     for (value, status) in [("BOGUS", "UP"), ("DOWN", "DOWN")] {
         assert_eq!(server.ask(&set(value)).await.body, "ok");
-        server.node.status.refresh(&server.node.switches);
+        let switches = server.node.switches.get();
+        server.node.status.overrides(switches.overridden_server_status.as_deref());
         let agent = ["User-Agent: Nacos-Server"];
         let metrics = server.send(&format!("GET {NS}/operator/metrics"), &agent, "").await;
         assert!(metrics.body.starts_with(&format!("{{\"status\":\"{status}\"")), "{}", metrics.body);

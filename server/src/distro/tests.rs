@@ -66,7 +66,8 @@ impl Cluster {
         for address in &self.addresses {
             node.members.accept_report(Member::own("127.0.0.1", address.port()), 1);
         }
-        node.distro.start(&node.tasks, Arc::clone(&node.readiness)).await;
+        node.distro.start(&node.tasks, Arc::clone(&node.status)).await;
+        node.status.serves();
         let served = Arc::clone(&node);
         let serving = tokio::spawn(async move {
             let _ = server::serve(listener, served, std::future::pending()).await;

@@ -33,7 +33,8 @@ fn put_datum<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let body = json_body(request, ON_SYNC_DATUM)?;
         match node.distro.receive(body, sender(node, request)) {
             Ok(()) => Ok(Response::text("ok")),
-            Err(ReceiveError::Empty) => Err(ApiError { status: 400, causes: vec![ReceiveError::Empty.to_string()] }),
+            // 400 in Nacos' own words, 500 as the official archive answers it.
+            Err(ReceiveError::Empty) => Err(ApiError::internal(ReceiveError::Empty.to_string())),
             Err(ReceiveError::Json(error)) => Err(json_error(&error)),
         }
     })

@@ -9,10 +9,11 @@
 //! - [`accept`], [`cors`], [`error_page`], [`firewall`]: what Tomcat and Spring answer by themselves
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
+//! - [`distro`]: what peers call
 //! - [`rest_result`]: the envelope of the core and console APIs
-//! - [`instance`], [`service`], [`cluster`], [`health`], [`catalog`], [`operator`], [`api`], [`raft`], [`console`],
-//!   [`distro`], [`core_cluster`], [`actuator`]: the controllers, one per official one; `instance_list` and the like
-//!   are parts of them
+//! - [`core_cluster`], [`actuator`]: members and operators
+//! - [`instance`], [`service`], [`cluster`], [`health`], [`catalog`], [`operator`], [`api`], [`raft`], [`console`]:
+//!   the controllers, one per official one; `instance_list` and the like are parts of them
 
 pub mod accept;
 pub mod actuator;

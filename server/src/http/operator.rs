@@ -6,14 +6,10 @@ use super::host_load;
 use super::request::Request;
 use super::response::{ApiError, Response};
 use super::routes::{Answer, Route};
+use crate::cluster::member::MemberState;
 use crate::naming::json::JsonBuffer;
 use crate::naming::switch_entries;
 use crate::node::Node;
-
-/// Version told to clients and members.
-const VERSION: &str = "1.4.1";
-/// The raft port lies this far below the HTTP port.
-const RAFT_PORT_OFFSET: i64 = 1000;
 
 /// The endpoints, under both prefixes.
 pub fn routes() -> Vec<Route> {
@@ -63,43 +59,36 @@ fn set_switch<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 
 fn metrics<'a>(node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        let services = node.registry.services();
-        let instances: usize = services
-            .iter()
-            .map(|service| {
+        // All, and those this node is responsible for.
+        let (mut services, mut instances, mut own_services, mut own_instances) = (0, 0, 0, 0);
+        for service in node.registry.services() {
+            let held = {
                 let state = service.read();
-                state.ephemeral.len() + state.persistent.len()
-            })
-            .sum();
-        let (services, instances) = (services.len() as i64, instances as i64);
+                (state.ephemeral.len() + state.persistent.len()) as i64
+            };
+            (services, instances) = (services + 1, instances + held);
+            if node.distro.responsible(&service.id().name) {
+                (own_services, own_instances) = (own_services + 1, own_instances + held);
+            }
+        }
         let mut json = JsonBuffer::new();
-        json.raw("{\"status\":\"").raw(node.status.get().name()).raw("\",\"serviceCount\":").int(services);
+        json.raw("{\"status\":\"").raw(node.status.current().as_str()).raw("\",\"serviceCount\":").int(services);
         json.raw(",\"instanceCount\":").int(instances).raw(",\"raftNotifyTaskCount\":0");
-        json.raw(",\"responsibleServiceCount\":").int(services);
-        json.raw(",\"responsibleInstanceCount\":").int(instances);
+        json.raw(",\"responsibleServiceCount\":").int(own_services);
+        json.raw(",\"responsibleInstanceCount\":").int(own_instances);
         json.raw(",\"cpu\":").double(host_load::cpu()).raw(",\"load\":").double(host_load::load());
         json.raw(",\"mem\":").double(host_load::memory()).raw("}");
         Ok(Response::json_text(json.into_bytes()))
     })
 }
 
-fn own_member(node: &Node, json: &mut JsonBuffer) {
-    let settings = &node.settings;
-    let port = i64::from(settings.port);
-    json.raw("[{\"ip\":").string(&settings.ip).raw(",\"port\":").int(port);
-    json.raw(",\"state\":\"UP\",\"extendInfo\":{\"lastRefreshTime\":").int(crate::naming::instances::now());
-    json.raw(",\"raftPort\":\"").int(port - RAFT_PORT_OFFSET).raw("\",\"version\":\"").raw(VERSION);
-    json.raw("\"},\"address\":").string(&settings.address()).raw(",\"failAccessCnt\":0}]");
-}
-
+/// Official nodes list members in no particular order; here they are sorted.
 fn servers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        request.params.spring_bool("healthy", false)?;
-        let mut json = JsonBuffer::new();
-        json.raw("{\"servers\":");
-        own_member(node, &mut json);
-        json.raw("}");
-        Ok(Response::json_text(json.into_bytes()))
+        let healthy = request.params.spring_bool("healthy", false)?;
+        let mut members = node.members.all();
+        members.retain(|member| !healthy || member.state == MemberState::Up);
+        Response::json(&serde_json::json!({ "servers": members }))
     })
 }
 
@@ -112,21 +101,20 @@ fn responsible_server<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'
             return Err(ApiError::illegal("service not found"));
         }
         let mut json = JsonBuffer::new();
-        json.raw("{\"responsibleServer\":").string(&node.settings.address()).raw("}");
+        // Nobody healthy, or switched off: this node, as in official ones.
+        let owner = node.members.owner(name).filter(|_| node.switches.get().distro_enabled);
+        let owner = owner.unwrap_or_else(|| node.settings.address());
+        json.raw("{\"responsibleServer\":").string(&owner).raw("}");
         Ok(Response::json_text(json.into_bytes()))
     })
 }
 
 fn distro_status<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        let mut json = JsonBuffer::new();
-        json.raw("{");
-        if request.params.spring_optional("action", "view") == "view" {
-            json.raw("\"status\":");
-            own_member(node, &mut json);
+        if request.params.spring_optional("action", "view") != "view" {
+            return Ok(Response::json_text("{}"));
         }
-        json.raw("}");
-        Ok(Response::json_text(json.into_bytes()))
+        Response::json(&serde_json::json!({ "status": node.members.all() }))
     })
 }
 

@@ -15,7 +15,6 @@ use super::response::{ApiError, JSON, Response, TEXT};
 use super::routes::{Found, Route, Router};
 use super::{cors, error_page, firewall, forward};
 use crate::java;
-use crate::naming::server_status::Status;
 use crate::node::Node;
 use crate::telemetry::metrics;
 
@@ -174,18 +173,12 @@ fn traffic(node: &Node, request: &Request) -> Option<Response> {
             return Some(error_page::empty(u16::try_from(*status).unwrap_or(500)));
         }
     }
-    let status = node.status.get();
-    let admitted = match status {
-        Status::Up => true,
-        Status::ReadOnly => request.method == Method::GET,
-        Status::WriteOnly => request.method != Method::GET,
-        Status::Down | Status::Starting | Status::Paused => false,
-    };
-    if admitted || request.agent().starts_with("Nacos-Server") {
+    let status = node.status.current();
+    if status.admits(request.method == Method::GET, request.agent().starts_with("Nacos-Server")) {
         return None;
     }
     let mut refusal = error_page::empty(503);
-    refusal.body = format!("server is {} now, please try again later!", status.name()).into();
+    refusal.body = format!("server is {} now, please try again later!", status.as_str()).into();
     Some(refusal)
 }
 

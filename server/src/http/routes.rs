@@ -52,8 +52,8 @@ pub fn all() -> Vec<Route> {
         super::api::routes(),
         super::raft::routes(),
         super::distro::routes(),
-        super::console::routes(),
         super::core_cluster::routes(),
+        super::console::routes(),
         super::actuator::routes(),
     ]
     .concat()

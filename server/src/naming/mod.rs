@@ -11,7 +11,7 @@
 //! - [`services`], [`clusters`]: writes to services and clusters
 //! - [`view`], [`listing`], [`checksum`], [`catalog`]: what readers are shown
 //! - [`validate`], [`metadata`], [`selector`], [`health_checker`], [`agent`], [`json`]: texts, read and written
-//! - [`switches`], [`switch_entries`], [`server_status`]: what operators change at run time
+//! - [`switches`], [`switch_entries`]: what operators change at run time
 //! - [`subscribers`]: who is to be pushed
 //! - [`consistency`]: whether a persistent write may be taken
 //! - [`service_status`]: health reports of members
@@ -38,7 +38,6 @@ pub mod metadata_batch;
 pub mod push;
 pub mod registry;
 pub mod selector;
-pub mod server_status;
 pub mod service;
 pub mod service_status;
 pub mod services;

@@ -1,6 +1,7 @@
 //! A node on a free port, spoken to in raw bytes.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test helper panics where a test fails")]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tandem_server::http::server;
@@ -40,12 +41,9 @@ impl Server {
     pub async fn start(standalone: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        // Nothing is started beside the server, so the home directory is never touched.
-        let mut settings = Settings::loopback(std::env::temp_dir(), port);
-        if !standalone {
-            settings = settings.with_members(&[format!("127.0.0.1:{port}")]);
-        }
-        let node = Node::new(settings);
+        let settings = Settings::loopback(PathBuf::new(), port);
+        let node = Node::new(Settings { standalone, ..settings });
+        node.status.serves();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server::serve(listener, Arc::clone(&node), async {
             let _ = stopped.await;

@@ -48,7 +48,8 @@ async fn d01_to_d07_put_datum() {
     assert_eq!(put(datum(&own, &[7]).replace(".ephemeral.", ".")).await, ok);
     assert_eq!(seen(node, &own), Some(vec![(1, true)]));
     // D02
-    assert_eq!(put("{}".to_owned()).await.2, "caused: receive empty entity!;");
+    let (status, _, body) = put("{}".to_owned()).await;
+    assert_eq!((status, body.as_str()), (500, "caused: receive empty entity!;"));
     // D03
     let (status, _, body) = put("{".to_owned()).await;
     assert!(status == 500 && body.starts_with("caused: JSON parse error: "), "{status} {body}");
