@@ -53,7 +53,7 @@ fn apply(node: &Node, request: &Request, action: Action) -> Result<Response, Api
     let updated = match targets(&kind, &named) {
         Some(targets) if validate::service_name_format(&name).is_ok() => {
             let id = ServiceId::new(namespace(params), name.as_ref());
-            metadata_batch::apply(&node.registry, &node.consistency, &id, &targets, &given, action)
+            metadata_batch::apply(&node.registry, &node.consistency, &id, &targets, &given, action)?
         }
         _ => Vec::new(),
     };

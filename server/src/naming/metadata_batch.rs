@@ -2,6 +2,7 @@
 
 use super::changes::Change;
 use super::consistency::Consistency;
+use super::error::NamingError;
 use super::instance::{Instance, InstanceKey, Metadata};
 use super::instances::written;
 use super::registry::Registry;
@@ -30,8 +31,11 @@ pub enum Action {
 }
 
 /// Changes metadata and tells the identities of the instances changed, e.g. `ip:port:unknown:cluster:ephemeral`.
-/// Everything that cannot be done is left out, as in Nacos. An instance named with another cluster is not found and,
-/// unlike there, not lost (compat/DIFFERENCES.md).
+/// What is not found is left out, as in Nacos. An instance named with another cluster is not found and, unlike there,
+/// not lost (compat/DIFFERENCES.md).
+///
+/// # Errors
+/// When persistent instances are meant and cannot be written; then nothing is changed.
 pub fn apply(
     registry: &Registry,
     consistency: &Consistency,
@@ -39,25 +43,27 @@ pub fn apply(
     targets: &Targets,
     metadata: &Metadata,
     action: Action,
-) -> Vec<String> {
-    let Some(service) = registry.get(id) else { return Vec::new() };
+) -> Result<Vec<String>, NamingError> {
+    let Some(service) = registry.get(id) else { return Ok(Vec::new()) };
     registry.update(&service, |state| {
+        let (persistent, ephemeral) = (locate(state, targets, false), locate(state, targets, true));
+        if !persistent.is_empty()
+            && let Err(error) = consistency.admit("metadata of a persistent instance")
+        {
+            return (Err(error), Change::default());
+        }
         let mut updated = Vec::new();
         let mut change = Change::default();
-        for ephemeral in [false, true] {
-            let keys = locate(state, targets, ephemeral);
-            if keys.is_empty() || (!ephemeral && consistency.admit("metadata of persistent instances").is_err()) {
-                continue;
-            }
+        for (kind, keys) in [(false, persistent), (true, ephemeral)] {
             for key in keys {
-                if let Some(instance) = state.instances_mut(ephemeral).get_mut(&key) {
+                if let Some(instance) = state.instances_mut(kind).get_mut(&key) {
                     edit(instance.metadata.get_or_insert_default(), metadata, action);
-                    updated.push(format!("{}:{}", key.datum_key(), if ephemeral { "ephemeral" } else { "persist" }));
+                    updated.push(format!("{}:{}", key.datum_key(), if kind { "ephemeral" } else { "persist" }));
+                    change = change.merge(written(kind));
                 }
             }
-            change = change.merge(written(ephemeral));
         }
-        (updated, change)
+        (Ok(updated), change)
     })
 }
 
@@ -112,7 +118,7 @@ mod tests {
         let wrong = InstanceKey { cluster: "DEFAULT".into(), ..instance.key() };
         let metadata = Metadata::from([("q".to_owned(), "1".to_owned())]);
         let targets = Targets::Instances(vec![(wrong, true)]);
-        assert!(apply(&registry, &consistency, &id, &targets, &metadata, Action::Update).is_empty());
+        assert_eq!(apply(&registry, &consistency, &id, &targets, &metadata, Action::Update), Ok(Vec::new()));
         register(&registry, &consistency, &id, Instance { ip: "b".into(), ..Instance::default() }).unwrap();
         let service = registry.get(&id).unwrap();
         assert!(service.read().ephemeral.contains_key(&instance.key()));
