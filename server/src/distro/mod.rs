@@ -8,6 +8,7 @@
 //! - [`receive`]: what peers send and ask for
 //! - [`load`]: the snapshot at start
 //! - [`health_sync`]: health flags, which official nodes take from nowhere else
+//! - [`subscribers`]: consumers the other members know
 //! - [`peer_client`]: the calls a node makes to its peers
 //!
 //! Nothing is stored here: the registry is what is served and what is replicated. Official nodes keep a second copy,
@@ -36,6 +37,7 @@ pub mod load;
 mod merge;
 pub mod peer_client;
 pub mod receive;
+pub mod subscribers;
 pub mod sync;
 pub mod verify;
 

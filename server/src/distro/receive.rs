@@ -11,7 +11,7 @@ use crate::naming::changes::Change;
 use crate::naming::instance::Instance;
 use crate::naming::instances::now as now_ms;
 use crate::naming::service::{ServiceId, ServiceState};
-use crate::naming::validate::{group_of, service_name_syntax};
+use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax};
 
 /// Keys asked for in one pull.
 const PULL_KEYS_MAX: usize = 1000;
@@ -81,11 +81,13 @@ impl Distro {
     }
 
     /// Puts a list in place; the service is created when unknown and its name is legal.
-    pub(super) fn apply(&self, id: &ServiceId, instances: Vec<Instance>, trust: Trust) {
+    pub(super) fn apply(&self, id: &ServiceId, mut instances: Vec<Instance>, trust: Trust) {
         if service_name_syntax(&id.name).is_err() {
             tracing::debug!(service = %id.name, "list of an illegal service name ignored");
             return;
         }
+        // Official nodes skip these as well.
+        instances.retain(|one| !one.ip.is_empty() && cluster_name_syntax(&one.cluster_name).is_ok());
         self.registry.upsert(
             id,
             || ServiceState::new(group_of(&id.name)),

@@ -36,6 +36,10 @@ async fn d01_to_d07_put_datum() {
     assert_eq!(put(datum(&unknown(), &[1, 2])).await, ok);
     assert_eq!(seen(node, &unknown()), Some(vec![(1, true), (2, true)]));
     assert_eq!(node.registry.get(&unknown()).unwrap().read().group_name, "grp");
+    // Instances nobody could use are left out.
+    let unusable = datum(&unknown(), &[1, 2]).replacen(r#""port":1"#, r#""port":1,"clusterName":"a_b""#, 1);
+    assert_eq!(put(unusable.replace("10.0.0.1\",\"port\":2", "\",\"port\":2")).await, ok);
+    assert_eq!(seen(node, &unknown()), Some(vec![]));
     // D06
     assert_eq!(put(datum(&unknown(), &[])).await, ok);
     assert_eq!(seen(node, &unknown()), Some(vec![]));
