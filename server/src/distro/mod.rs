@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::members::Members;
@@ -50,6 +51,11 @@ pub struct Distro {
     switches: Arc<Switches>,
     /// When a list last came from a peer; one entry per service.
     receipts: Mutex<HashMap<ServiceId, Receipt>>,
+    /// Lists that moved to another Tandem node with the ring and have not reached it yet, by peer. Until then its own
+    /// list of them lacks what was written here.
+    handing_over: Mutex<HashMap<String, HashSet<ServiceId>>>,
+    /// Told when something was put there.
+    handed_over: Notify,
     /// Peers whose checksums are being worked through: a second message meanwhile is ignored.
     verifying: Mutex<HashSet<String>>,
     /// Health flags being asked for.
@@ -87,6 +93,8 @@ impl Distro {
             settings,
             switches,
             receipts: Mutex::default(),
+            handing_over: Mutex::default(),
+            handed_over: Notify::new(),
             verifying: Mutex::default(),
             pulls: health_sync::Pulls::default(),
             moved_at: AtomicI64::new(0),

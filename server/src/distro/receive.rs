@@ -74,7 +74,9 @@ impl Distro {
         if self.responsible(&id.name) {
             Trust::FormerOwner { moved_at: self.moved_at() }
         } else if self.members.owner(&id.name).as_deref() == Some(address) {
-            Trust::Whole
+            let handing_over = self.handing_over.lock();
+            let ahead = handing_over.get(address).is_some_and(|moved| moved.contains(id));
+            if ahead { Trust::Bystander } else { Trust::Whole }
         } else {
             Trust::Bystander
         }
@@ -187,14 +189,20 @@ impl Distro {
 
     /// Empties the lists that belong to `source` and that it does not have. Official nodes of 1.4.1 go on serving
     /// them (§8.4).
-    fn drop_unnamed(&self, source: &str, named: &HashSet<ServiceId>, spare_recent: bool) {
+    fn drop_unnamed(&self, source: &str, named: &HashSet<ServiceId>, tandem: bool) {
         let ring = self.members.ring();
         for service in self.registry.services() {
             let id = service.id();
             if ring.owner(&id.name) != Some(source) || named.contains(id) || !service.read().has_datum {
                 continue;
             }
-            if spare_recent && self.receipt(id).is_some_and(|receipt| receipt.at.elapsed() < RECENT) {
+            if tandem && self.receipt(id).is_some_and(|receipt| receipt.at.elapsed() < RECENT) {
+                continue;
+            }
+            if tandem && !service.read().ephemeral.is_empty() {
+                // It became responsible without ever having it: a Tandem node keeps an emptied list for minutes, so
+                // that it was emptied would have been heard. Offered instead of dropped.
+                self.registry.update(&service, |_| ((), Change { ephemeral_local: true, ..Change::default() }));
                 continue;
             }
             tracing::info!(service = %id.name, source, "dropped: the responsible node no longer has it");

@@ -92,6 +92,7 @@ async fn d11_to_d15_put_checksum() {
         register(cluster.node(1), &stale, port);
     }
     // The owner stays reachable for pulls, but must not push by itself while its peer is made to differ.
+    eventually("pushed", SOON, || seen(cluster.node(0), &stale).is_some_and(|list| list.len() == 2)).await;
     cluster.node(1).tasks.stop(SOON).await;
     let (at, node) = (cluster.addresses[0], Arc::clone(cluster.node(0)));
     let put = |body: String| async move {
