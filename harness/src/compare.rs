@@ -268,7 +268,9 @@ impl<P: Parts> Runner<'_, P> {
         for row in seen.observations {
             self.record.rows.add(&target, round, row);
         }
-        for skipped in seen.skipped {
+        let profile = &self.plan.profile;
+        let asked_for = |it: &Skipped| it.reason != record::NOT_PLANNED || profile.plans(&it.what);
+        for skipped in seen.skipped.into_iter().filter(asked_for) {
             self.record.skip(&format!("{} at {target}", skipped.what), &skipped.reason);
         }
     }

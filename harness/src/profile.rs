@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::experiment::burst_convergence::Burst;
 use crate::experiment::load::LoadPlan;
+use crate::experiment::{
+    burst_convergence, deregister_latency, load_beat, load_query, load_register, push_latency, sync_latency,
+};
 
 /// A plan for one run.
 #[derive(Debug, Clone)]
@@ -118,7 +121,7 @@ impl Profile {
             name: "quick".into(),
             rounds: 3,
             budget: seconds(470),
-            conformance: Some(seconds(150)),
+            conformance: Some(seconds(240)),
             uniform: TargetPlan {
                 sync: timed(20, seconds(46)),
                 deregister: timed(5, seconds(12)),
@@ -174,6 +177,20 @@ impl Profile {
             uniform: everything.clone(),
             mixed: everything,
         }
+    }
+
+    /// Whether the profile does an experiment at some kind of target; what it does nowhere was not asked for.
+    pub fn plans(&self, experiment: &str) -> bool {
+        [&self.uniform, &self.mixed].into_iter().any(|it| match experiment {
+            sync_latency::NAME => it.sync.is_some(),
+            deregister_latency::NAME => it.deregister.is_some(),
+            push_latency::NAME => it.push.is_some(),
+            load_register::NAME => it.register.is_some(),
+            load_beat::NAME => it.beat.is_some(),
+            load_query::NAME => it.query.is_some(),
+            burst_convergence::NAME => it.burst.is_some(),
+            _ => false,
+        })
     }
 
     /// Single changes alone, `samples` of each kind per target over all rounds.

@@ -3,6 +3,9 @@
 //! The server here is a shell script that never becomes usable and has a child of its own, so that the harness is
 //! ended in the middle of a launch.
 
+// A test that cannot go on panics, in its helpers as well.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

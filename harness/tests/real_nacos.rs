@@ -1,5 +1,8 @@
 //! One start of the real server, through the library.
 
+// A test that cannot go on panics, in its helpers as well.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use tandem::doctor::{doctor, is_reference_required};

@@ -13,6 +13,10 @@ use tokio::time::Instant;
 /// Kept back for clean-up, stopping the clusters and rendering.
 const RESERVE: Duration = Duration::from_secs(8);
 
+/// A step that can be cut keeps this part of its limit even when time has run out: enough for all samples of a target
+/// that answers in milliseconds, and for some of any other.
+const FLOOR: u32 = 8;
+
 /// Limits of steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -64,7 +68,7 @@ impl RoundTime {
         if !step.elastic.is_zero() {
             let elastic = time.saturating_sub(self.left.fixed);
             let share = step.elastic.as_secs_f64() / self.left.elastic.max(step.elastic).as_secs_f64();
-            allowed = elastic.mul_f64(share).min(step.elastic);
+            allowed = elastic.mul_f64(share).clamp(step.elastic / FLOOR, step.elastic);
         }
         self.left.elastic = self.left.elastic.saturating_sub(step.elastic);
         self.left.fixed = self.left.fixed.saturating_sub(step.fixed);
@@ -101,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn without_time_a_step_ends_at_once() {
+    fn without_time_only_the_floor_is_left() {
         let now = Instant::now();
-        let mut round = RoundTime::begin(now, now, 1, Limits::elastic(s(10)));
-        assert_eq!(round.next_deadline(now, Limits::elastic(s(10))), now);
+        let mut round = RoundTime::begin(now, now, 1, Limits::elastic(s(16)));
+        assert_eq!(round.next_deadline(now, Limits::elastic(s(16))), now + s(2));
         assert_eq!(round.next_deadline(now, Limits::fixed(s(10))), now);
     }
 }

@@ -105,7 +105,9 @@ impl Record {
     }
 
     /// Adds something that was not done; the same thing for the same reason once.
+    /// Only the first line of the reason: what follows is log, and logs are kept as files.
     pub fn skip(&mut self, what: &str, reason: &str) {
+        let reason = reason.lines().next().unwrap_or_default();
         if !self.skipped.iter().any(|it| it.what == what && it.reason == reason) {
             self.skipped.push(Skipped { what: what.to_owned(), reason: reason.to_owned() });
         }

@@ -92,7 +92,7 @@ pub(super) async fn run(
             visit.take(burst_convergence::NAME, round, done.map(|it| it.observations));
         }
     }
-    visit.observations.extend(memory::observe(session.cluster, "after load"));
+    visit.observations.extend(memory::observe(session.cluster, "at the end of a round"));
     visit
 }
 

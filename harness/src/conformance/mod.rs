@@ -5,6 +5,7 @@
 //! - [`answer`]: one answer, reduced to what is compared
 //! - [`normal`]: names of addresses and values that must differ, put in their place
 //! - [`compare`]: the first difference between two answers
+//! - [`place`]: the asked server's addresses, and the ports that health checks find open or closed
 //! - [`play`]: the sequence of cases at one target
 //! - [`runner`]: reference and subjects side by side, and the verdicts
 //! - [`session`]: from targets to verdicts, servers started and given back

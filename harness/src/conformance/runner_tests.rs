@@ -44,7 +44,7 @@ fn cluster(target: &str, addresses: &[&str]) -> Cluster {
         logs: None,
     };
     let nodes = addresses.iter().map(node).collect();
-    Cluster { target: target.to_owned(), nodes, ready: Duration::ZERO, cpu_seconds: Vec::new() }
+    Cluster::of_running(target, nodes).unwrap()
 }
 
 fn cases() -> CaseSet {

@@ -1,5 +1,5 @@
 //! `memory`: resident set of every node, in bytes. Read once when the cluster is idle and empty, and
-//! again at the end of every round, after it has carried load.
+//! again at the end of every round, after whatever the round did.
 
 use super::Observation;
 use crate::stats::Round;

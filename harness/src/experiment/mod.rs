@@ -37,9 +37,9 @@ use crate::client::{Instance, NacosClient};
 use crate::stats::{Round, Variant, derived_seed};
 use crate::target::{Cluster, Node, NodeKind, Progress};
 
-/// How long the servers keep an instance of the harness without heartbeats: longer than any run, so that nothing
-/// expires while it is measured.
-pub const KEEP: Duration = Duration::from_secs(24 * 3600);
+/// How long the servers keep an instance of the harness without heartbeats: longer than any profile takes, so that
+/// nothing expires while it is measured; and what a killed run leaves at somebody's server is gone the same day.
+pub const KEEP: Duration = Duration::from_secs(6 * 3600);
 
 /// What one experiment needs to know to run once at one cluster.
 pub struct Session<'a> {

@@ -19,7 +19,9 @@ pub fn observe(cluster: &Cluster) -> Vec<Observation> {
     let mut observations = vec![Observation::new(NAME, "ms", wall).with("clock", "wall")];
     if !cluster.cpu_seconds.is_empty() {
         let values = Round::of(cluster.cpu_seconds.iter().map(|it| it * 1000.0));
-        observations.push(Observation::new(NAME, "ms", values).with("clock", "processor, per node"));
+        let mut row = Observation::new(NAME, "ms", values).with("clock", "processor, per node");
+        row.notes.push("the system counts processor time in steps of 10 ms".to_owned());
+        observations.push(row);
     }
     observations
 }
