@@ -8,6 +8,7 @@ use tandem_server::distro::checksum::checksum;
 use tandem_server::distro::datum::{MapWriter, read_map};
 use tandem_server::naming::changes::Change;
 use tandem_server::naming::instance::Instance;
+use tandem_server::naming::listing::{self, ListQuery};
 use tandem_server::naming::registry::Registry;
 use tandem_server::naming::service::{ServiceId, ServiceState};
 
@@ -90,5 +91,35 @@ fn store(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lists, responsibility, store);
+/// What a consumer is answered: the first time after a change, and from then on.
+fn listing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("instance/list answer");
+    for size in SIZES {
+        let registry = Registry::new();
+        let (id, state) = service(size);
+        let service = registry.get_or_create(&id, || state.clone());
+        let query = ListQuery {
+            clusters: "",
+            healthy_only: false,
+            check_only: false,
+            env: "",
+            cache_millis: 10_000,
+            grouped_names: true,
+            now: 1_795_223_901_228,
+        };
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::new("repeated", size), |bencher| {
+            bencher.iter(|| listing::render(&service, black_box(&query)).map(|body| body.len()));
+        });
+        group.bench_function(BenchmarkId::new("after a change", size), |bencher| {
+            bencher.iter(|| {
+                registry.update(&service, |_| ((), Change { health: true, ..Change::default() }));
+                listing::render(&service, black_box(&query)).map(|body| body.len())
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lists, responsibility, store, listing);
 criterion_main!(benches);

@@ -8,6 +8,7 @@
 //! - [`receive`]: what peers send and ask for
 //! - [`load`]: the snapshot at start
 //! - [`health_sync`]: health flags, which official nodes take from nowhere else
+//! - [`subscribers`]: consumers the other members know
 //! - [`peer_client`]: the calls a node makes to its peers
 //!
 //! Nothing is stored here: the registry is what is served and what is replicated. Official nodes keep a second copy,
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::members::Members;
@@ -36,6 +38,7 @@ pub mod load;
 mod merge;
 pub mod peer_client;
 pub mod receive;
+pub mod subscribers;
 pub mod sync;
 pub mod verify;
 
@@ -48,6 +51,11 @@ pub struct Distro {
     switches: Arc<Switches>,
     /// When a list last came from a peer; one entry per service.
     receipts: Mutex<HashMap<ServiceId, Receipt>>,
+    /// Lists that moved to another Tandem node with the ring and have not reached it yet, by peer. Until then its own
+    /// list of them lacks what was written here.
+    handing_over: Mutex<HashMap<String, HashSet<ServiceId>>>,
+    /// Told when something was put there.
+    handed_over: Notify,
     /// Peers whose checksums are being worked through: a second message meanwhile is ignored.
     verifying: Mutex<HashSet<String>>,
     /// Health flags being asked for.
@@ -85,6 +93,8 @@ impl Distro {
             settings,
             switches,
             receipts: Mutex::default(),
+            handing_over: Mutex::default(),
+            handed_over: Notify::new(),
             verifying: Mutex::default(),
             pulls: health_sync::Pulls::default(),
             moved_at: AtomicI64::new(0),

@@ -23,6 +23,10 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a pull or a status answer.
 const PULL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a list of consumers: a person waits for it.
+const SUBSCRIBERS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Consumers asked for at most.
+const SUBSCRIBERS_MAX: u32 = 100_000;
 /// Below the 20 s after which Tomcat may close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 /// The most bytes read of an answer: a snapshot is the largest.
@@ -135,17 +139,19 @@ impl PeerClient {
         finish(self.request(Method::GET, peer, &path).timeout(PULL_TIMEOUT)).await
     }
 
-    /// The consumers a peer knows, `GET /service/subscribers?aggregation=false`.
+    /// The consumers a peer knows, `GET /service/subscribers?aggregation=false`. Official nodes ask without the page,
+    /// which they demand themselves, so that they never learn of each other's consumers.
     ///
     /// # Errors
     /// When the peer did not answer them.
     pub async fn subscribers(&self, peer: &str, namespace: &str, name: &str) -> Result<Bytes, PeerError> {
         let path = format!(
-            "/v1/ns/service/subscribers?aggregation=false&serviceName={}&namespaceId={}&encoding=UTF-8&nofix=1",
+            "/v1/ns/service/subscribers?aggregation=false&pageNo=1&pageSize={SUBSCRIBERS_MAX}&serviceName={}\
+             &namespaceId={}&encoding=UTF-8&nofix=1",
             encode(name),
             encode(namespace)
         );
-        finish(self.request(Method::GET, peer, &path).timeout(Duration::from_secs(3))).await
+        finish(self.request(Method::GET, peer, &path).timeout(SUBSCRIBERS_TIMEOUT)).await
     }
 
     /// Hands a client's request on; `path_and_query` as it came, context path included. Returns status and body of

@@ -11,7 +11,7 @@ use crate::naming::changes::Change;
 use crate::naming::instance::Instance;
 use crate::naming::instances::now as now_ms;
 use crate::naming::service::{ServiceId, ServiceState};
-use crate::naming::validate::{group_of, service_name_syntax};
+use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax};
 
 /// Keys asked for in one pull.
 const PULL_KEYS_MAX: usize = 1000;
@@ -74,18 +74,22 @@ impl Distro {
         if self.responsible(&id.name) {
             Trust::FormerOwner { moved_at: self.moved_at() }
         } else if self.members.owner(&id.name).as_deref() == Some(address) {
-            Trust::Whole
+            let handing_over = self.handing_over.lock();
+            let ahead = handing_over.get(address).is_some_and(|moved| moved.contains(id));
+            if ahead { Trust::Bystander } else { Trust::Whole }
         } else {
             Trust::Bystander
         }
     }
 
     /// Puts a list in place; the service is created when unknown and its name is legal.
-    pub(super) fn apply(&self, id: &ServiceId, instances: Vec<Instance>, trust: Trust) {
+    pub(super) fn apply(&self, id: &ServiceId, mut instances: Vec<Instance>, trust: Trust) {
         if service_name_syntax(&id.name).is_err() {
             tracing::debug!(service = %id.name, "list of an illegal service name ignored");
             return;
         }
+        // Official nodes skip these as well.
+        instances.retain(|one| !one.ip.is_empty() && cluster_name_syntax(&one.cluster_name).is_ok());
         self.registry.upsert(
             id,
             || ServiceState::new(group_of(&id.name)),
@@ -185,14 +189,20 @@ impl Distro {
 
     /// Empties the lists that belong to `source` and that it does not have. Official nodes of 1.4.1 go on serving
     /// them (§8.4).
-    fn drop_unnamed(&self, source: &str, named: &HashSet<ServiceId>, spare_recent: bool) {
+    fn drop_unnamed(&self, source: &str, named: &HashSet<ServiceId>, tandem: bool) {
         let ring = self.members.ring();
         for service in self.registry.services() {
             let id = service.id();
             if ring.owner(&id.name) != Some(source) || named.contains(id) || !service.read().has_datum {
                 continue;
             }
-            if spare_recent && self.receipt(id).is_some_and(|receipt| receipt.at.elapsed() < RECENT) {
+            if tandem && self.receipt(id).is_some_and(|receipt| receipt.at.elapsed() < RECENT) {
+                continue;
+            }
+            if tandem && !service.read().ephemeral.is_empty() {
+                // It became responsible without ever having it: a Tandem node keeps an emptied list for minutes, so
+                // that it was emptied would have been heard. Offered instead of dropped.
+                self.registry.update(&service, |_| ((), Change { ephemeral_local: true, ..Change::default() }));
                 continue;
             }
             tracing::info!(service = %id.name, source, "dropped: the responsible node no longer has it");

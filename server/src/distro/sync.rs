@@ -6,6 +6,7 @@
 //! list is read when it is sent, never earlier.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,12 +35,14 @@ const REFUSALS_MAX: u32 = 5;
 pub(super) async fn run(distro: Arc<Distro>) {
     let mut membership = distro.members.subscribe();
     let mut tasks: HashMap<String, PeerTask> = HashMap::new();
-    let mut ring = None;
+    let mut ring = distro.members.ring();
+    distro.moved_at.store(now_ms(), Ordering::Relaxed);
     loop {
-        let now = Some(Arc::clone(&membership.borrow_and_update()));
+        let now = Arc::clone(&membership.borrow_and_update());
         if ring != now {
-            ring = now;
             distro.moved_at.store(now_ms(), Ordering::Relaxed);
+            hand_over(&distro, &ring, &now);
+            ring = now;
         }
         let peers = distro.members.peers();
         tasks.retain(|address, _| peers.iter().any(|peer| peer.address == *address));
@@ -52,6 +55,26 @@ pub(super) async fn run(distro: Arc<Distro>) {
     }
 }
 
+/// When responsibility moves from us to a Tandem peer, it gets our lists: with what was written here while it was
+/// away, and with the beats we heard, so that it need not judge by stale ones. An official node would overwrite what
+/// it has taken itself, so it gets nothing.
+fn hand_over(distro: &Distro, before: &Ring, now: &Ring) {
+    let own = distro.members.self_address();
+    let mut handing_over = distro.handing_over.lock();
+    // What did not arrive before the ring moved again is of no use to whom it was for.
+    handing_over.retain(|address, _| now.contains(address));
+    for service in distro.registry.services() {
+        let id = service.id();
+        let Some(heir) = now.owner(&id.name).filter(|heir| *heir != own) else { continue };
+        let moved = before.owner(&id.name) == Some(own) && distro.members.is_tandem(heir);
+        if moved && !service.read().ephemeral.is_empty() {
+            handing_over.entry(heir.to_owned()).or_default().insert(id.clone());
+        }
+    }
+    drop(handing_over);
+    distro.handed_over.notify_waiters();
+}
+
 /// Ends its task when dropped.
 struct PeerTask(JoinHandle<()>);
 
@@ -59,7 +82,6 @@ impl PeerTask {
     fn start(distro: &Arc<Distro>, address: String) -> Self {
         let peer = Peer {
             membership: distro.members.subscribe(),
-            ring: distro.members.ring(),
             // Subscribed here and not in the task: no change may fall between.
             changes: distro.registry.subscribe(),
             pending: IndexSet::new(),
@@ -83,7 +105,6 @@ struct Peer {
     distro: Arc<Distro>,
     address: String,
     membership: watch::Receiver<Arc<Ring>>,
-    ring: Arc<Ring>,
     changes: Changes,
     pending: IndexSet<ServiceId>,
     failures: u32,
@@ -100,9 +121,7 @@ impl Peer {
             }
             let ring = self.is_tandem().then(|| self.distro.ring_text());
             match self.distro.client.push(&self.address, body, ring.as_deref()).await {
-                Ok(()) => {
-                    (self.failures, self.refusals) = (0, 0);
-                }
+                Ok(()) => self.delivered(&batch),
                 Err(error) => self.failed(batch, &error).await,
             }
         }
@@ -114,22 +133,21 @@ impl Peer {
 
     /// Waits until something is pending, and takes all there is.
     async fn gather(&mut self) {
+        let distro = Arc::clone(&self.distro);
         loop {
+            // Armed before the look, so that nothing put there in between is missed.
+            let mut handed_over = pin!(distro.handed_over.notified());
+            handed_over.as_mut().enable();
             if let Some(changed) = self.changes.next().now_or_never() {
                 self.add(changed);
             }
-            if self.membership.has_changed().unwrap_or(false) {
-                self.hand_over();
-            }
+            self.add_handed_over();
             if !self.pending.is_empty() {
                 return;
             }
             tokio::select! {
                 changed = self.changes.next() => self.add(changed),
-                moved = self.membership.changed() => match moved {
-                    Ok(()) => self.hand_over(),
-                    Err(_) => std::future::pending().await,
-                },
+                () = handed_over => {}
             }
         }
     }
@@ -145,22 +163,18 @@ impl Peer {
         }
     }
 
-    /// When responsibility moves from us to this peer, it gets our lists with the beats we heard, so that it need not
-    /// judge by stale ones. Tandem only: an official node would overwrite what it has taken itself.
-    fn hand_over(&mut self) {
-        self.membership.mark_unchanged();
-        let ring = self.distro.members.ring();
-        let before = std::mem::replace(&mut self.ring, Arc::clone(&ring));
-        if before == ring || !self.is_tandem() {
-            return;
+    fn add_handed_over(&mut self) {
+        if let Some(moved) = self.distro.handing_over.lock().get(&self.address) {
+            self.pending.extend(moved.iter().cloned());
         }
-        let own = self.distro.members.self_address();
-        for service in self.distro.registry.services() {
-            let id = service.id();
-            let moved = before.owner(&id.name) == Some(own) && ring.owner(&id.name) == Some(self.address.as_str());
-            if moved && !service.read().ephemeral.is_empty() {
-                self.pending.insert(id.clone());
-            }
+    }
+
+    fn delivered(&mut self, batch: &[ServiceId]) {
+        (self.failures, self.refusals) = (0, 0);
+        if let Some(moved) = self.distro.handing_over.lock().get_mut(&self.address) {
+            batch.iter().for_each(|id| {
+                moved.remove(id);
+            });
         }
     }
 
@@ -206,6 +220,7 @@ impl Peer {
         self.failures += 1;
         // Jitter keeps several nodes from hitting a returning one together.
         let pause = pause.mul_f64(rand::random_range(0.8..1.2));
-        let _ = tokio::time::timeout(pause, self.membership.changed()).await.map(|_| self.membership.mark_changed());
+        self.membership.mark_unchanged();
+        let _ = tokio::time::timeout(pause, self.membership.changed()).await;
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::instance::namespace;
 use super::request::Request;
 use super::response::{ApiError, Response};
 use super::routes::Answer;
+use crate::distro::subscribers::RemoteSubscriber;
 use crate::java;
 use crate::naming::agent::{Agent, ClientType};
 use crate::naming::json::JsonBuffer;
@@ -186,7 +188,8 @@ pub(super) fn all_dom_names<'a>(node: &'a Arc<Node>, request: &'a Request) -> An
     })
 }
 
-/// `GET service/subscribers`: those this node knows.
+/// `GET service/subscribers`: those this node knows and, with `aggregation`, those the other members know. An official
+/// node asks them too, in a way they refuse (compat/DIFFERENCES.md).
 pub(super) fn subscribers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let params = &request.params;
@@ -197,6 +200,20 @@ pub(super) fn subscribers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answ
         let max_age = node.switches.get().default_push_cache_millis;
         node.subscribers.forget_silent(instances::now(), max_age);
         let found = node.subscribers.search(&service, &namespace);
+        let mut found: IndexSet<RemoteSubscriber> = found
+            .into_iter()
+            .map(|known| RemoteSubscriber {
+                addr_str: known.address.to_string(),
+                agent: known.agent,
+                app: known.app,
+                ip: known.address.ip().to_string(),
+                namespace_id: namespace.to_string(),
+                service_name: known.service.name.to_string(),
+            })
+            .collect();
+        if java::parse_bool(&params.optional("aggregation", "true")) {
+            found.extend(node.distro.remote_subscribers(&namespace, &service).await);
+        }
         let count = i32::try_from(found.len()).unwrap_or(i32::MAX);
         let start = page.wrapping_sub(1).wrapping_mul(size).max(0);
         let end = start.wrapping_add(size).min(count);
@@ -208,11 +225,11 @@ pub(super) fn subscribers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answ
         let shown =
             found.iter().skip(usize::try_from(start).unwrap_or(0)).take(usize::try_from(end - start).unwrap_or(0));
         json.raw("{\"subscribers\":").array(shown, |json, known| {
-            json.raw("{\"addrStr\":").string(&known.address.to_string()).raw(",\"agent\":").string(&known.agent);
+            json.raw("{\"addrStr\":").string(&known.addr_str).raw(",\"agent\":").string(&known.agent);
             json.raw(",\"app\":").string(&known.app);
-            json.raw(",\"ip\":").string(&known.address.ip().to_string());
-            json.raw(",\"namespaceId\":").string(&namespace);
-            json.raw(",\"serviceName\":").string(&known.service.name).raw("}");
+            json.raw(",\"ip\":").string(&known.ip);
+            json.raw(",\"namespaceId\":").string(&known.namespace_id);
+            json.raw(",\"serviceName\":").string(&known.service_name).raw("}");
         });
         json.raw(",\"count\":").int(i64::from(count)).raw("}");
         Ok(Response::json_text(json.into_bytes()))

@@ -105,3 +105,21 @@ async fn silent_instances_expire_everywhere_and_beating_ones_stay() {
     eventually("gone everywhere", Duration::from_secs(8), || both(&[(2, true)])).await;
     beats.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_of_all_nodes_are_listed_together() {
+    let cluster = Cluster::start(2).await;
+    for (node, port) in [(0, 5001), (1, 5002)] {
+        let path = format!("{INSTANCE}/list?serviceName=s&udpPort={port}&clientIP=127.0.0.1");
+        let agent = ["User-Agent: Nacos-Java-Client:v1.4.1"];
+        assert_eq!(call(cluster.addresses[node], "GET", &path, &agent, "").await.0, 200);
+    }
+    let path = "/nacos/v1/ns/service/subscribers?serviceName=s&pageNo=1&pageSize=10";
+    let body = call(cluster.addresses[0], "GET", path, &[], "").await.2;
+    assert!(
+        body.contains("127.0.0.1:5001") && body.contains("127.0.0.1:5002") && body.ends_with(r#""count":2}"#),
+        "{body}"
+    );
+    let body = call(cluster.addresses[0], "GET", &format!("{path}&aggregation=false"), &[], "").await.2;
+    assert!(body.contains("127.0.0.1:5001") && body.ends_with(r#""count":1}"#), "{body}");
+}

@@ -132,3 +132,34 @@ async fn responsibility_that_moves_takes_the_beats_along() {
         assert_eq!(service.read().ephemeral[0].last_beat, beat);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_while_the_owner_was_cut_off_survives_its_return() {
+    let cluster = Cluster::start(3).await;
+    let id = cluster.service_of(2, "cut");
+    register(cluster.node(2), &id, 1);
+    eventually("replicated", SOON, || (0..2).all(|node| seen(cluster.node(node), &id).is_some())).await;
+    let address = |node: usize| format!("127.0.0.1:{}", cluster.addresses[node].port());
+    // Two nodes and one lose sight of each other; both sides take a write, and nothing gets across.
+    for (node, lost) in [(0, 2), (1, 2), (2, 0), (2, 1)] {
+        cluster.node(node).members.judge(&address(lost), Outcome::Refused);
+    }
+    let heir = (0..2).find(|node| cluster.node(*node).distro.responsible(&id.name)).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    register(cluster.node(heir), &id, 2);
+    // What was written across the cut meanwhile is taken away again, as if it had never arrived.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let service = cluster.node(2).registry.get(&id).unwrap();
+    cluster.node(2).registry.update(&service, |state| {
+        state.ephemeral.retain(|key, _| key.port == 1);
+        ((), Change::default())
+    });
+    for (node, found) in [(2, 0), (2, 1), (0, 2), (1, 2)] {
+        cluster.node(node).members.accept_report(Member::own("127.0.0.1", cluster.addresses[found].port()), 2);
+    }
+    let both = Some(vec![(1, true), (2, true)]);
+    eventually("both writes everywhere", SOON, || (0..3).all(|node| seen(cluster.node(node), &id) == both)).await;
+    // And the checksums of the owner do not take it back.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!((0..3).all(|node| seen(cluster.node(node), &id) == both));
+}

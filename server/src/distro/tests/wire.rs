@@ -36,6 +36,10 @@ async fn d01_to_d07_put_datum() {
     assert_eq!(put(datum(&unknown(), &[1, 2])).await, ok);
     assert_eq!(seen(node, &unknown()), Some(vec![(1, true), (2, true)]));
     assert_eq!(node.registry.get(&unknown()).unwrap().read().group_name, "grp");
+    // Instances nobody could use are left out.
+    let unusable = datum(&unknown(), &[1, 2]).replacen(r#""port":1"#, r#""port":1,"clusterName":"a_b""#, 1);
+    assert_eq!(put(unusable.replace("10.0.0.1\",\"port\":2", "\",\"port\":2")).await, ok);
+    assert_eq!(seen(node, &unknown()), Some(vec![]));
     // D06
     assert_eq!(put(datum(&unknown(), &[])).await, ok);
     assert_eq!(seen(node, &unknown()), Some(vec![]));
@@ -88,6 +92,7 @@ async fn d11_to_d15_put_checksum() {
         register(cluster.node(1), &stale, port);
     }
     // The owner stays reachable for pulls, but must not push by itself while its peer is made to differ.
+    eventually("pushed", SOON, || seen(cluster.node(0), &stale).is_some_and(|list| list.len() == 2)).await;
     cluster.node(1).tasks.stop(SOON).await;
     let (at, node) = (cluster.addresses[0], Arc::clone(cluster.node(0)));
     let put = |body: String| async move {
