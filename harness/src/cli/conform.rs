@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::LaunchArgs;
 use crate::conformance::case::Topology;
-use crate::conformance::difference::TAG;
+use crate::conformance::difference::KEPT;
 use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
 use crate::doctor::is_reference_required;
 use crate::results::{Counts, Outcome};
@@ -90,7 +90,7 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
     }
     let differed =
         verdicts.conformance.cases.iter().any(|case| {
-            matches!(case.outcome, Outcome::Fail | Outcome::Error) && !case.tags.iter().any(|tag| tag == TAG)
+            matches!(case.outcome, Outcome::Fail | Outcome::Error) && !case.tags.iter().any(|tag| tag == KEPT)
         });
     Ok(ExitCode::from(u8::from(differed)))
 }

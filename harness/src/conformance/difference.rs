@@ -1,8 +1,9 @@
-//! Differences that are kept on purpose: the tables of `compat/DIFFERENCES.md`.
+//! Differences that are known: the tables of `compat/DIFFERENCES.md`.
 //!
-//! A row whose first cell names cases (`A001`, in a cluster `A001@cluster`, several separated by commas) keeps their
-//! difference; the last cell is the reason. Such a case still fails, with the tag `kept-difference`: it is never
-//! counted as passed.
+//! A table with a column `cases` names them there (`A001`, in a cluster `A001@cluster`, several separated by commas);
+//! the row's first cell is the id of the difference. Under a heading that begins with "Kept on purpose" the difference
+//! is meant to stay, under any other it is a known shortcoming. Such a case still fails, with a tag that says which of
+//! the two: it is never counted as passed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,16 +11,31 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// Tag of a failed case whose difference is kept on purpose.
-pub const TAG: &str = "kept-difference";
+pub const KEPT: &str = "kept-difference";
 
-/// Reasons by the id of the result.
+/// Tag of a failed case whose difference is a known shortcoming.
+pub const KNOWN: &str = "known-difference";
+
+/// The column that names cases.
+const CASES: &str = "cases";
+
+/// The differences by the id of the result.
 #[derive(Debug, Clone, Default)]
 pub struct Differences {
-    reasons: BTreeMap<String, String>,
+    by_case: BTreeMap<String, Difference>,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// [`KEPT`] or [`KNOWN`].
+    pub tag: &'static str,
+    /// Its row: the id, and what Tandem does.
+    pub reason: String,
 }
 
 impl Differences {
-    /// Reads the file; one that does not exist keeps nothing.
+    /// Reads the file; one that does not exist names nothing.
     ///
     /// # Errors
     /// When it exists and cannot be read.
@@ -32,33 +48,72 @@ impl Differences {
     }
 
     fn parse(text: &str) -> Self {
-        let mut reasons = BTreeMap::new();
-        for line in text.lines().filter(|line| line.trim_start().starts_with('|')) {
-            let cells: Vec<_> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
-            let (Some(ids), Some(reason)) = (cells.first(), cells.last().filter(|_| cells.len() > 1)) else { continue };
-            for id in ids.split(',').map(|id| id.trim().trim_matches('`')).filter(|id| !id.is_empty()) {
-                reasons.insert(id.to_owned(), (*reason).to_owned());
+        let mut by_case = BTreeMap::new();
+        let (mut tag, mut column) = (KNOWN, None);
+        for line in text.lines().map(str::trim) {
+            if let Some(heading) = line.strip_prefix("## ") {
+                tag = if heading.starts_with("Kept on purpose") { KEPT } else { KNOWN };
+            }
+            if !line.starts_with('|') {
+                column = None;
+                continue;
+            }
+            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+            if cells.iter().all(|cell| cell.chars().all(|c| c == '-' || c == ':')) {
+                continue;
+            }
+            let Some(at) = column else {
+                column = cells.iter().position(|cell| *cell == CASES);
+                continue;
+            };
+            let (Some(ids), Some(id)) = (cells.get(at), cells.first()) else { continue };
+            // The cell before the cases says what Tandem does.
+            let what = at.checked_sub(1).and_then(|before| cells.get(before)).copied().unwrap_or_default();
+            for case in ids.split(',').filter_map(|case| case.split_whitespace().next()) {
+                let reason = format!("{id}: {what}");
+                by_case.insert(case.trim_matches('`').to_owned(), Difference { tag, reason });
             }
         }
-        Self { reasons }
+        Self { by_case }
     }
 
-    /// Why the difference of a result is kept.
-    pub fn reason(&self, result_id: &str) -> Option<&str> {
-        self.reasons.get(result_id).map(String::as_str)
+    /// The difference that a result is known for.
+    pub fn of(&self, result_id: &str) -> Option<&Difference> {
+        self.by_case.get(result_id)
+    }
+
+    /// Ids of the results that differ knowingly.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_case.keys().map(String::as_str)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::case::CaseSet;
 
     #[test]
-    fn rows_name_cases_and_reasons() {
-        let kept =
-            Differences::parse("# x\n| cases | what | why |\n|---|---|---|\n| `P24`, P25@cluster | a | kills |\n");
-        assert_eq!(kept.reason("P24"), Some("kills"));
-        assert_eq!(kept.reason("P25@cluster"), Some("kills"));
-        assert_eq!(kept.reason("P25"), None);
+    fn rows_name_cases_and_headings_say_whether_they_stay() {
+        let text = "# x\n## Kept on purpose: safety\n| id | real | Tandem | cases | test |\n|---|---|---|---|---|\n\
+                    | D1 | breaks | does not | `P24`, P25@cluster (shown by P23) | t |\n\
+                    ## Not there yet\n| id | what | cases |\n|---|---|---|\n| N1 | no checks | Z47 |\n| N2 | x | – |\n";
+        let found = Differences::parse(text);
+        assert_eq!(found.of("P24"), Some(&Difference { tag: KEPT, reason: "D1: does not".into() }));
+        assert_eq!(found.of("P25@cluster").map(|it| it.tag), Some(KEPT));
+        assert_eq!(found.of("Z47"), Some(&Difference { tag: KNOWN, reason: "N1: no checks".into() }));
+        assert_eq!(found.of("P25"), None);
+    }
+
+    #[test]
+    fn every_case_the_project_names_exists() {
+        let compat = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compat");
+        let cases = CaseSet::load(&compat.join("cases")).expect("the cases");
+        let found = Differences::load(&compat.join("DIFFERENCES.md")).expect("the differences");
+        for id in found.ids().filter(|id| *id != "–" && *id != "none") {
+            let bare = id.trim_end_matches("@cluster");
+            assert!(cases.cases.iter().any(|case| case.id == bare), "{id} is in DIFFERENCES.md and is no case");
+        }
+        assert!(found.ids().count() > 10, "the tables are read");
     }
 }

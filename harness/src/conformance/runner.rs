@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::answer::Answer;
 use super::case::{Case, CaseSet, Topology};
 use super::compare::{At, differences};
-use super::difference::{Differences, TAG};
+use super::difference::Differences;
 use super::normal::Rules;
 use super::place::{Fixture, Place};
 use super::play::{Pace, Player, described};
@@ -32,7 +32,7 @@ pub type Progress = Arc<dyn Fn(&str, usize, usize) + Send + Sync>;
 pub struct Options {
     /// Version the targets are held to.
     pub version: String,
-    /// Differences kept on purpose.
+    /// Differences that are known, and why they are there.
     pub differences: Differences,
     /// Also ask what stops a real cluster for good; the cluster is of no use afterwards.
     pub destructive: bool,
@@ -297,9 +297,9 @@ impl Verdict<'_> {
             return self.result(Outcome::Pass, "");
         };
         let mut result = self.result(Outcome::Fail, &difference)?;
-        if let Some(kept) = self.options.differences.reason(&result.id) {
-            result.tags.push(TAG.to_owned());
-            result.reason = format!("kept: {kept} ({difference})");
+        if let Some(known) = self.options.differences.of(&result.id) {
+            result.tags.push(known.tag.to_owned());
+            result.reason = format!("{} ({difference})", known.reason);
         }
         result.expected = Some(expected.to_result());
         result.observed = Some(observed.to_result());

@@ -114,7 +114,8 @@ async fn silence_is_an_error_and_a_kept_difference_still_fails() {
     let (one, _one) = server(|_, line| line.to_owned()).await;
     let (two, _two) = server(|_, _| "x".to_owned()).await;
     let file = tempfile::NamedTempFile::new().expect("file");
-    std::fs::write(file.path(), "| A2 | on purpose |\n").expect("write");
+    std::fs::write(file.path(), "## Kept on purpose\n| id | what | cases |\n|--|--|--|\n| D1 | on purpose | A2 |\n")
+        .expect("write");
     let options = Options { differences: Differences::load(file.path()).expect("differences"), ..options() };
     let reference = cluster("nacos", &[&one]);
     let (gone, other) = (cluster("gone", &["127.0.0.1:1"]), cluster("other", &[&two]));
@@ -123,7 +124,7 @@ async fn silence_is_an_error_and_a_kept_difference_still_fails() {
     assert!(outcomes(&results, "gone").iter().all(|(_, outcome)| *outcome == Outcome::Error));
     let kept = results.iter().find(|r| r.target == "other" && r.id == "A2").expect("A2");
     assert_eq!(kept.outcome, Outcome::Fail);
-    assert!(kept.tags.contains(&"kept-difference".to_owned()) && kept.reason.starts_with("kept: on purpose (body"));
+    assert!(kept.tags.contains(&"kept-difference".to_owned()) && kept.reason.starts_with("D1: on purpose (body"));
     // Nothing was recorded for a pair; of its cases only those that are judged in a cluster show up.
     assert_eq!(outcomes(&results, "pair"), [("A1@cluster".to_owned(), Outcome::Skip)]);
 }

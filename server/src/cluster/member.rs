@@ -97,6 +97,14 @@ impl Member {
         own
     }
 
+    /// This node without peers: nobody has to tell it apart, and official nodes stamp themselves when they start.
+    pub fn alone(ip: &str, port: u16, now_ms: i64) -> Self {
+        let mut own = Self::own(ip, port);
+        own.extend_info.remove(TANDEM);
+        own.extend_info.insert(LAST_REFRESH_TIME.to_owned(), now_ms.into());
+        own
+    }
+
     /// What the member says under a key, if it is text.
     pub fn extend_text(&self, key: &str) -> Option<&str> {
         self.extend_info.get(key).and_then(Value::as_str)
@@ -248,6 +256,9 @@ mod tests {
         let own = serde_json::to_value(Member::own("127.0.0.1", 8848)).unwrap();
         assert_eq!(own["extendInfo"]["version"], "1.4.1");
         assert_eq!(own["extendInfo"]["tandem"], env!("CARGO_PKG_VERSION"));
+        let alone = serde_json::to_value(Member::alone("127.0.0.1", 8848, 7)).unwrap();
+        let expected = serde_json::json!({"lastRefreshTime": 7, "raftPort": "7848", "version": "1.4.1"});
+        assert_eq!(alone["extendInfo"], expected);
         for illegal in [
             "{}",
             r#"{"ip":"h","address":"h:1"}"#,

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::conf::Entry;
 use super::member::{Member, MemberState, Outcome};
 use super::ring::Ring;
+use crate::clock::now_ms;
 use crate::settings::Settings;
 
 /// The members of the cluster, this node included.
@@ -28,7 +29,10 @@ pub struct Members {
 impl Members {
     /// This node alone, until a lookup brings a list.
     pub fn new(settings: &Settings) -> Self {
-        let own = Member::own(&settings.ip, settings.port);
+        let own = match settings.standalone {
+            true => Member::alone(&settings.ip, settings.port, now_ms()),
+            false => Member::own(&settings.ip, settings.port),
+        };
         let self_address = own.address.clone();
         let ring = Ring::new(vec![self_address.clone()]);
         Members {

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use super::Distro;
 use super::datum::{read_map, service_of};
 use super::merge::Trust;
-use crate::naming::instances::now as now_ms;
+use crate::clock::now_ms;
 
 /// How long the start of a node may wait for a peer to begin its answer. Refused connections take no time, and a
 /// serving peer answers at once; but nodes that start together listen before they serve, and wait for each other.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::datum::{self, MapWriter, read_map};
 use super::merge::{Trust, merged};
 use super::{Distro, checksum};
+use crate::clock::now_ms;
 use crate::naming::changes::Change;
 use crate::naming::instance::Instance;
-use crate::naming::instances::now as now_ms;
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax};
 

@@ -19,9 +19,9 @@ use tokio::task::JoinHandle;
 use super::Distro;
 use super::datum::MapWriter;
 use super::peer_client::PeerError;
+use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::naming::changes::{Change, Changes};
-use crate::naming::instances::now as now_ms;
 use crate::naming::service::ServiceId;
 
 /// A request is closed when it holds this much, bytes; a longer list goes alone.

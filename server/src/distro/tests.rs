@@ -8,12 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::clock::now_ms;
 use crate::cluster::conf::Entry;
 use crate::cluster::member::Member;
 use crate::http::server;
 use crate::naming::changes::Change;
 use crate::naming::instance::Instance;
-use crate::naming::instances::now as now_ms;
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::node::Node;
 use crate::settings::Settings;

@@ -2,7 +2,6 @@
 //! (compat/spec/membership.md §4).
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,6 +11,7 @@ use super::request::Request;
 use super::response::ApiError;
 use super::rest_result::{done, failed, success};
 use super::routes::{Answer, Route};
+use crate::clock::now_ms;
 use crate::cluster::conf;
 use crate::cluster::leave;
 use crate::cluster::member::{Member, MemberState};
@@ -162,9 +162,4 @@ fn json_body<T: DeserializeOwned>(request: &Request, signature: &str) -> Result<
         debug!(path = request.path, %error, "bad body");
         ApiError::internal(format!("JSON parse error: {error}"))
     })
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

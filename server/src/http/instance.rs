@@ -99,7 +99,7 @@ fn parse(node: &Node, params: &Params) -> Result<(ServiceId, Instance), ApiError
     let mut instance = address(node, params)?;
     instance.app = Some(params.optional("app", "DEFAULT").into_owned());
     instance.service_name = id.name.to_string();
-    instance.last_beat = instances::now();
+    instance.last_beat = crate::clock::now_ms();
     instance.metadata = metadata::parse(&params.optional("metadata", ""))?;
     validate::instance(&instance)?;
     Ok((id, instance))

@@ -160,7 +160,7 @@ fn register(node: &Node, id: &ServiceId, full: RsInfo, key: InstanceKey) -> Resu
         weight: validate::stored_weight(full.weight),
         ephemeral: full.ephemeral,
         metadata: full.metadata,
-        last_beat: instances::now(),
+        last_beat: crate::clock::now_ms(),
         ..Instance::default()
     };
     instances::register(&node.registry, &node.consistency, id, instance)?;

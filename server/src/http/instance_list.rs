@@ -11,7 +11,7 @@ use crate::naming::agent::Agent;
 use crate::naming::listing::{self, ListQuery};
 use crate::naming::service::ServiceId;
 use crate::naming::subscribers::{Subscriber, address};
-use crate::naming::{instances, switches::SwitchDomain};
+use crate::naming::switches::SwitchDomain;
 use crate::node::Node;
 
 /// What the JVM says when a Java client's version has nothing to split.
@@ -59,7 +59,7 @@ fn answer(node: &Node, request: &Request, id: &ServiceId) -> Result<Response, Ap
             address,
             agent: request.agent().to_owned(),
             app: app.into_owned(),
-            last_asked: instances::now(),
+            last_asked: crate::clock::now_ms(),
         });
         if subscriber.is_some_and(|subscriber| node.subscribers.subscribe(subscriber)) {
             cache_millis = switches.default_push_cache_millis;
@@ -75,7 +75,7 @@ fn answer(node: &Node, request: &Request, id: &ServiceId) -> Result<Response, Ap
         env: &env,
         cache_millis,
         grouped_names: agent.shows_groups().ok_or_else(|| ApiError::internal(NO_VERSION))?,
-        now: instances::now(),
+        now: crate::clock::now_ms(),
     };
     let body = listing::render(&service, &query).map_err(|disabled| ApiError::internal(disabled.to_string()))?;
     Ok(Response::json_text(body))

@@ -15,7 +15,7 @@ use crate::naming::agent::{Agent, ClientType};
 use crate::naming::json::JsonBuffer;
 use crate::naming::selector::{NULL_FIELD, text_of};
 use crate::naming::service::Service;
-use crate::naming::{catalog, instances, validate};
+use crate::naming::{catalog, validate};
 use crate::node::Node;
 
 /// `NumberUtils.toInt`: what is no number is 0.
@@ -198,7 +198,7 @@ pub(super) fn subscribers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answ
         let namespace = namespace(params);
         let service = params.required("serviceName")?;
         let max_age = node.switches.get().default_push_cache_millis;
-        node.subscribers.forget_silent(instances::now(), max_age);
+        node.subscribers.forget_silent(crate::clock::now_ms(), max_age);
         let found = node.subscribers.search(&service, &namespace);
         let mut found: IndexSet<RemoteSubscriber> = found
             .into_iter()

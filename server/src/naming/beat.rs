@@ -2,9 +2,9 @@
 
 use super::changes::Change;
 use super::instance::{HEART_BEAT_INTERVAL, InstanceKey};
-use super::instances::now;
 use super::registry::Registry;
 use super::service::ServiceId;
+use crate::clock::now_ms;
 use crate::java;
 
 /// The interval told when an instance's own is not a number, ms.
@@ -24,7 +24,7 @@ pub fn refresh(registry: &Registry, id: &ServiceId, key: &InstanceKey) -> Option
     registry.update(&service, |state| {
         let mut revived = false;
         if let Some(instance) = state.ephemeral.get_mut(key) {
-            instance.last_beat = now();
+            instance.last_beat = now_ms();
             if !instance.healthy && !instance.marked {
                 instance.healthy = true;
                 revived = true;

@@ -3,10 +3,10 @@
 use super::changes::Change;
 use super::consistency::Consistency;
 use super::error::NamingError;
-use super::instances::now;
 use super::registry::Registry;
 use super::service::{Cluster, ServiceId};
 use super::validate;
+use crate::clock::now_ms;
 
 /// Creates or replaces a cluster's settings in a known service. A check port of 0 is refused before anything changes:
 /// official Nacos stores a record it can never read again, which in a cluster stops its consensus for good
@@ -26,7 +26,7 @@ pub fn update(
     consistency.admit("a cluster's settings")?;
     registry.update(&service, |state| {
         state.clusters.insert(name.to_owned(), cluster);
-        state.last_modified = now();
+        state.last_modified = now_ms();
         ((), Change { persistent: true, ..Change::default() })
     });
     Ok(())

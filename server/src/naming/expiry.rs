@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::changes::Change;
 use super::instance::{HEART_BEAT_TIMEOUT, IP_DELETE_TIMEOUT, Instance};
-use super::instances::now as now_ms;
 use super::registry::Registry;
 use super::service::{Service, ServiceId};
 use super::switches::Switches;
+use crate::clock::now_ms;
 
 /// Time between two looks at a service.
 pub const PERIOD: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ use super::instance_id;
 use super::registry::Registry;
 use super::service::{HealthChecker, ServiceId, ServiceState};
 use super::validate;
+use crate::clock::now_ms;
 
 /// What a write to instances of one kind announces.
 pub fn written(ephemeral: bool) -> Change {
@@ -42,14 +43,8 @@ pub fn register(
 /// A service as a registration creates it.
 pub fn new_service(id: &ServiceId) -> ServiceState {
     let mut state = ServiceState::new(validate::group_of(&id.name));
-    state.last_modified = now();
+    state.last_modified = now_ms();
     state
-}
-
-/// Now, ms since the epoch.
-pub fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Stores one instance: its id and health survive from the record it replaces.
@@ -137,7 +132,7 @@ pub fn patch(
                 consistency.admit("a persistent instance")?;
             }
             change(&mut instance)?;
-            instance.last_beat = now();
+            instance.last_beat = now_ms();
             validate::instance(&instance)?;
             instance.weight = validate::stored_weight(instance.weight);
             let ephemeral = instance.ephemeral;

@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::agent::Agent;
 use super::changes::Change;
-use super::instances::now as now_ms;
 use super::listing::{self, ListQuery};
 use super::registry::Registry;
 use super::service::ServiceId;
 use super::subscribers::{PushCount, Subscriber, Subscribers};
 use super::switches::Switches;
+use crate::clock::now_ms;
 use pace::{Pace, SPACING};
 
 mod pace;

@@ -4,10 +4,11 @@ use super::changes::Change;
 use super::consistency::Consistency;
 use super::error::NamingError;
 use super::instance::Metadata;
-use super::instances::{new_service, now};
+use super::instances::new_service;
 use super::registry::Registry;
 use super::service::{Selector, ServiceId};
 use super::validate;
+use crate::clock::now_ms;
 
 /// What a service is set to.
 #[derive(Debug, Clone)]
@@ -58,7 +59,7 @@ fn set(registry: &Registry, id: &ServiceId, settings: Settings) {
             state.metadata = settings.metadata;
             state.selector = settings.selector;
             state.declared = true;
-            state.last_modified = now();
+            state.last_modified = now_ms();
             ((), CHANGED)
         },
     );
