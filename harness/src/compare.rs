@@ -174,7 +174,6 @@ impl<P: Parts> Runner<'_, P> {
 
     async fn launch(&mut self) -> Result<()> {
         for target in &self.plan.targets {
-            self.progress.line(&format!("starting {target}"));
             let launched = tokio::select! {
                 launched = self.parts.launch(target) => launched,
                 () = self.stop.cancelled() => return Ok(()),

@@ -73,11 +73,17 @@ impl<'a> Player<'a> {
         Self { place, pace, in_vain: Duration::ZERO, failures: 0, gone: None }
     }
 
-    /// Asks one case. A read is repeated until `expected` holds or its deadline is over; the last answer counts.
+    /// Asks one case. A read is repeated until `expected` holds or its deadline is over; the last answer counts. With
+    /// `hopeless` it gets the hurried deadline: nobody expects it to hold.
     ///
     /// # Errors
     /// A sentence why there is no answer.
-    pub async fn ask(&mut self, case: &Case, expected: impl Fn(&Answer) -> bool) -> Result<Answer, String> {
+    pub async fn ask(
+        &mut self,
+        case: &Case,
+        hopeless: bool,
+        expected: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, String> {
         if let Some(gone) = &self.gone {
             return Err(gone.clone());
         }
@@ -86,7 +92,7 @@ impl<'a> Player<'a> {
         }
         let request = request(case, self.place);
         let started = Instant::now();
-        let usual = if self.in_vain < self.pace.budget { self.pace.deadline } else { self.pace.hurried };
+        let usual = if self.in_vain < self.pace.budget && !hopeless { self.pace.deadline } else { self.pace.hurried };
         let deadline = case.deadline.map_or(usual, Duration::from_secs_f64);
         loop {
             let answer = match wire::exchange(self.place.asked(), &request, &self.pace.limits).await {
@@ -197,8 +203,10 @@ mod tests {
         let mut player = Player::new(&place, &pace);
         let case = case("method = \"GET\"\npath = \"/\"\nwait = 0.01");
         for _ in 0..3 {
-            assert!(player.ask(&case, |_| true).await.expect_err("no server").starts_with("cannot connect"));
+            assert!(player.ask(&case, false, |_| true).await.expect_err("no server").starts_with("cannot connect"));
         }
-        assert!(player.ask(&case, |_| true).await.expect_err("gone").starts_with("not asked: the server stopped"));
+        assert!(
+            player.ask(&case, false, |_| true).await.expect_err("gone").starts_with("not asked: the server stopped")
+        );
     }
 }

@@ -47,7 +47,8 @@ pub async fn record(target: &Cluster, cases: &CaseSet, version: &str, out: &Path
         if case.may_repeat() && case.judged(topology) {
             sleep_until(settled).await;
         }
-        let answer = player.ask(case, |_| true).await.map_err(|error| anyhow::anyhow!("case {}: {error}", case.id))?;
+        let answer =
+            player.ask(case, false, |_| true).await.map_err(|error| anyhow::anyhow!("case {}: {error}", case.id))?;
         if !case.may_repeat() {
             settled = Instant::now() + settle;
         }

@@ -4,6 +4,7 @@
 //! the result says so.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -17,6 +18,9 @@ use crate::target::{Cluster, LaunchOptions, Mode, TargetSpec, launch};
 
 /// Version of the real server that cases were recorded from, and that targets are held to unless told otherwise.
 pub const VERSION: &str = "1.4.1";
+
+/// Official nodes switch within 5 s of knowing every member's version.
+const SWITCH_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a session asks, of whom, and what it holds them to.
 #[derive(Debug)]
@@ -114,7 +118,10 @@ impl Session {
             (_, Topology::Cluster3) => format!("3x{kind}"),
         };
         let spec = text.parse::<TargetSpec>().with_context(|| format!("the target {text:?}"))?;
-        launch(&spec, &LaunchOptions { single_mode: Mode::Standalone, ..self.launch.clone() }).await
+        let cluster = launch(&spec, &LaunchOptions { single_mode: Mode::Standalone, ..self.launch.clone() }).await?;
+        // What was recorded is how a server answers that has been up for a while.
+        cluster.wait_consensus_switch(SWITCH_LIMIT).await?;
+        Ok(cluster)
     }
 }
 

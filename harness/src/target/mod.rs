@@ -122,6 +122,11 @@ impl Node {
 /// Sentence for everything that needs control over a process.
 const NOT_OURS: &str = "was not started by this harness, so it cannot be stopped, started or paused";
 
+/// Whether a node is real Nacos of the JRaft generation.
+fn has_jraft(node: &Node) -> bool {
+    node.kind == NodeKind::Nacos && !matches!(node.version.as_str(), "1.1.4" | "1.3.0")
+}
+
 impl Cluster {
     /// A cluster of servers that somebody else runs: nothing is started, checked or given back.
     pub fn of_running(target: &str, nodes: Vec<Node>) -> anyhow::Result<Self> {
@@ -196,6 +201,22 @@ impl Cluster {
         }
     }
 
+    /// Waits until no real node of the JRaft generation speaks the old raft any more. They switch some seconds after
+    /// they are usable, each for itself, and until then some persistent calls are answered otherwise
+    /// (`compat/spec/membership.md` §8). Other nodes need no waiting.
+    pub async fn wait_consensus_switch(&self, limit: Duration) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        for node in self.nodes.iter().filter(|node| has_jraft(node)) {
+            while let Err(missing) = self.prober.left_old_raft(node).await {
+                if begun.elapsed() > limit {
+                    bail!("{}: {missing} after {} s", node.address, limit.as_secs());
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Fine steps where a start takes milliseconds; a JVM on few cores must not be slowed down by questions.
     fn poll_interval(&self) -> Duration {
         let all_tandem = self.nodes.iter().all(|node| node.kind == NodeKind::Tandem);
@@ -204,9 +225,7 @@ impl Cluster {
 
     /// Real Nacos of the JRaft generation has no leader for a while after all nodes are up.
     fn needs_persistent_probe(&self) -> bool {
-        let has_raft =
-            |node: &Node| node.kind == NodeKind::Nacos && !matches!(node.version.as_str(), "1.1.4" | "1.3.0");
-        self.nodes.iter().all(has_raft)
+        self.nodes.iter().all(has_jraft)
     }
 
     /// Fails when a node that should run has ended, with the end of its log.

@@ -70,6 +70,14 @@ impl Prober {
         }
     }
 
+    /// `Ok` when the node has switched from the old raft to JRaft: its old paths then say so and nothing else.
+    pub(crate) async fn left_old_raft(&self, node: &Node) -> Result<(), String> {
+        match self.get(node, "/v1/ns/raft/state").await? {
+            (500, body) if body.contains("old raft protocol already stop") => Ok(()),
+            _ => Err("still speaks the old raft protocol".to_owned()),
+        }
+    }
+
     async fn metrics_up(&self, node: &Node) -> Result<(), String> {
         let metrics = self.get_json(node, "/v1/ns/operator/metrics").await?;
         match metrics["status"].as_str() {
