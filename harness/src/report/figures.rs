@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::catalogue::{self, Experiment, Shape};
 use super::distribution::Distribution;
 use super::format;
+use crate::experiment::load::MEASURE;
 use crate::results::{Measurement, Ratio, Results};
 
 /// The variant key that names the way a write took through a mixed cluster, e.g. `nacos→tandem`.
@@ -263,9 +264,11 @@ pub(super) fn groups(results: &Results) -> Vec<Group> {
     groups
 }
 
-/// The rows of the run, and start-up and memory from the targets where no experiment measured them apart.
+/// The rows of the run about a target, and start-up and memory from the targets where no experiment measured them apart.
+/// How late the generator itself was stays out: it says nothing about a target and stands with the machine's load.
 fn rows(results: &Results) -> Vec<Measurement> {
     let mut rows = results.measurements.clone();
+    rows.retain(|row| !row.variant.contains_key(MEASURE));
     let has = |name: &str| results.measurements.iter().any(|it| it.experiment == name);
     if !has("startup") {
         rows.extend(results.targets.iter().filter_map(|it| few(&it.target, "startup", "ms", &it.ready_ms)));

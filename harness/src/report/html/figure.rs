@@ -10,7 +10,7 @@ use crate::report::plot::{self, Line, Size};
 use crate::results::Results;
 
 /// Key figures at the top; the rest is below.
-const CARDS_MAX: usize = 9;
+const CARDS_MAX: usize = 15;
 
 /// One key figure of every target.
 #[derive(Debug, Serialize)]
