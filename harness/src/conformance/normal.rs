@@ -64,10 +64,14 @@ impl Rules {
         if place.context_path != "/nacos" {
             text = text.replace(&format!("{}/v1", place.context_path), "/nacos/v1");
         }
-        if let Some(field) = &self.unordered {
-            text = rewrite(&text, field, sorted);
+        // Elements are sorted by their text, so their keys must have their places by then.
+        if !self.unordered_keys.is_empty() {
+            text = sort_keys(&text, &self.unordered_keys);
         }
-        if self.unordered_keys.is_empty() { text } else { sort_keys(&text, &self.unordered_keys) }
+        match &self.unordered {
+            Some(field) => rewrite(&text, field, sorted),
+            None => text,
+        }
     }
 }
 
