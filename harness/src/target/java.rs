@@ -34,7 +34,8 @@ impl Java {
     /// Asks `$JAVA_HOME/bin/java`, else the `java` on the path.
     pub(crate) fn find() -> anyhow::Result<Self> {
         let program = tool("java");
-        let said = ask(&program, "-version").context("no Java runtime (`java`) found; Nacos 1.x needs JDK 8 to 17")?;
+        let said = ask(&program, "-version")
+            .context("real Nacos needs a JDK 8 to 17 with Maven, or a Docker engine, and no `java` was found")?;
         let Some((version, major)) = parse_version(&said) else {
             bail!("{} does not say its version in a way that is understood", program.display());
         };
