@@ -35,6 +35,11 @@ pub struct Difference {
 }
 
 impl Differences {
+    /// No difference.
+    pub const fn none() -> Self {
+        Self { by_case: BTreeMap::new() }
+    }
+
     /// Reads the file; one that does not exist names nothing.
     ///
     /// # Errors

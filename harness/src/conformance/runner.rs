@@ -19,7 +19,10 @@ use super::place::{Fixture, Place};
 use super::play::{Pace, Player, described};
 use super::recording::Recordings;
 use crate::results::{CaseResult, Conformance, Counts, Outcome};
-use crate::target::Cluster;
+use crate::target::{Cluster, NodeKind};
+
+/// What a server of another project is known for.
+static NONE: Differences = Differences::none();
 
 /// Tag of a step that stops a real cluster for good (`compat/spec/naming-api.md` §17, 15).
 const DESTROYS: &str = "destroys-cluster";
@@ -156,6 +159,8 @@ type Given = Result<Answer, String>;
 /// One target going through the cases.
 struct Sequence<'a> {
     target: &'a str,
+    /// The differences this target is known for: they are those of this project's own server.
+    known: &'a Differences,
     topology: Topology,
     asked: Vec<&'a Case>,
     place: Place,
@@ -184,6 +189,11 @@ impl<'a> Sequence<'a> {
         };
         Self {
             target: &cluster.target,
+            known: if cluster.nodes.iter().any(|node| node.kind == NodeKind::Tandem) {
+                &options.differences
+            } else {
+                &NONE
+            },
             topology,
             asked,
             place: place(cluster, fixture),
@@ -196,11 +206,11 @@ impl<'a> Sequence<'a> {
     }
 
     async fn play(self) -> Vec<CaseResult> {
-        let Self { target, topology, asked, place, pace, recordings, options, mut feed, listeners } = self;
+        let Self { target, known, topology, asked, place, pace, recordings, options, mut feed, listeners } = self;
         let mut player = Player::new(&place, &pace);
         let mut out = Vec::with_capacity(asked.len());
         for (index, case) in asked.iter().enumerate() {
-            let verdict = Verdict { case, topology, target, options };
+            let verdict = Verdict { case, topology, target, known };
             if topology == Topology::Cluster3 && !options.destructive && has_tag(case, DESTROYS) {
                 let reason = "stops the Raft group of a real cluster for good; asked only when that is allowed";
                 out.extend(verdict.result(Outcome::Skip, reason));
@@ -221,7 +231,7 @@ impl<'a> Sequence<'a> {
                 }
                 _ => true,
             };
-            let hopeless = feed.is_some() && options.differences.of(&case.result_id(topology)).is_some();
+            let hopeless = known.of(&case.result_id(topology)).is_some();
             let observed = player.ask(case, hopeless, holds).await;
             for listener in &listeners {
                 // A listener that is gone needs nothing.
@@ -268,7 +278,7 @@ struct Verdict<'a> {
     case: &'a Case,
     topology: Topology,
     target: &'a str,
-    options: &'a Options,
+    known: &'a Differences,
 }
 
 impl Verdict<'_> {
@@ -298,7 +308,7 @@ impl Verdict<'_> {
             return self.result(Outcome::Pass, "");
         };
         let mut result = self.result(Outcome::Fail, &difference)?;
-        if let Some(known) = self.options.differences.of(&result.id) {
+        if let Some(known) = self.known.of(&result.id) {
             result.tags.push(known.tag.to_owned());
             result.reason = format!("{} ({difference})", known.reason);
         }
@@ -328,6 +338,7 @@ impl Verdict<'_> {
 fn refused(cases: &CaseSet, subject: &Cluster, options: &Options, outcome: Outcome, reason: &str) -> Vec<CaseResult> {
     let topology = topology(subject).unwrap_or(Topology::Cluster3);
     let asked = cases.select(&options.version, topology);
-    let verdict = |case| Verdict { case, topology, target: &subject.target, options }.result(outcome, reason);
+    let known = &options.differences;
+    let verdict = |case| Verdict { case, topology, target: &subject.target, known }.result(outcome, reason);
     asked.into_iter().filter_map(verdict).collect()
 }

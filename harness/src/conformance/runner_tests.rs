@@ -33,8 +33,12 @@ async fn server(answer: fn(usize, &str) -> String) -> (String, JoinHandle<()>) {
 }
 
 fn cluster(target: &str, addresses: &[&str]) -> Cluster {
+    cluster_of(NodeKind::Url, target, addresses)
+}
+
+fn cluster_of(kind: NodeKind, target: &str, addresses: &[&str]) -> Cluster {
     let node = |address: &&str| Node {
-        kind: NodeKind::Url,
+        kind,
         version: "1.4.1".to_owned(),
         launch: "already running".to_owned(),
         artifact: String::new(),
@@ -118,13 +122,17 @@ async fn silence_is_an_error_and_a_kept_difference_still_fails() {
         .expect("write");
     let options = Options { differences: Differences::load(file.path()).expect("differences"), ..options() };
     let reference = cluster("nacos", &[&one]);
-    let (gone, other) = (cluster("gone", &["127.0.0.1:1"]), cluster("other", &[&two]));
+    let (gone, other) = (cluster("gone", &["127.0.0.1:1"]), cluster_of(NodeKind::Tandem, "other", &[&two]));
     let pair = cluster("pair", &["127.0.0.1:1", "127.0.0.1:2"]);
     let results = run_all(&cases(), &[&gone, &other, &pair], Some(&reference), &Recordings::default(), &options).await;
     assert!(outcomes(&results, "gone").iter().all(|(_, outcome)| *outcome == Outcome::Error));
     let kept = results.iter().find(|r| r.target == "other" && r.id == "A2").expect("A2");
     assert_eq!(kept.outcome, Outcome::Fail);
     assert!(kept.tags.contains(&"kept-difference".to_owned()) && kept.reason.starts_with("D1: on purpose (body"));
+    let foreign = cluster("foreign", &[&two]);
+    let foreign = run_all(&cases(), &[&foreign], Some(&reference), &Recordings::default(), &options).await;
+    let named = foreign.iter().find(|r| r.target == "foreign" && r.id == "A2").expect("A2");
+    assert!(named.tags.is_empty(), "what Tandem is known for excuses nobody else");
     // Nothing was recorded for a pair; of its cases only those that are judged in a cluster show up.
     assert_eq!(outcomes(&results, "pair"), [("A1@cluster".to_owned(), Outcome::Skip)]);
 }
