@@ -1,6 +1,6 @@
 //! The machine of a run, how busy it was, and which commit the harness was built from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::results::{Host, MachineLoad};
@@ -91,11 +91,13 @@ fn load_average() -> f64 {
     text.split_whitespace().next().and_then(|it| it.parse().ok()).unwrap_or(0.0)
 }
 
-/// Commit of the checkout this program lies in, with `-dirty` when tracked files differ from it; `unknown` for a
+/// Commit of the checkout this program was built from, with `-dirty` when tracked files differ from it; `unknown` for a
 /// program that was installed elsewhere.
 pub fn git_commit() -> String {
-    let program = std::env::current_exe().ok();
-    program.as_deref().and_then(Path::parent).and_then(commit_of).unwrap_or_else(|| "unknown".to_owned())
+    // Cargo says where the checkout is, which need not be where it puts programs.
+    let checkout = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
+    [checkout, beside].into_iter().flatten().find_map(|it| commit_of(&it)).unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn commit_of(directory: &Path) -> Option<String> {
