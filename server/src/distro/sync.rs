@@ -15,6 +15,7 @@ use futures::FutureExt;
 use indexmap::IndexSet;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::Distro;
 use super::datum::MapWriter;
@@ -23,6 +24,7 @@ use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::naming::changes::{Change, Changes};
 use crate::naming::service::ServiceId;
+use crate::telemetry::metrics;
 
 /// A request is closed when it holds this much, bytes; a longer list goes alone.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -85,6 +87,7 @@ impl PeerTask {
             // Subscribed here and not in the task: no change may fall between.
             changes: distro.registry.subscribe(),
             pending: IndexSet::new(),
+            waiting_since: Instant::now(),
             failures: 0,
             refusals: 0,
             distro: Arc::clone(distro),
@@ -107,6 +110,8 @@ struct Peer {
     membership: watch::Receiver<Arc<Ring>>,
     changes: Changes,
     pending: IndexSet<ServiceId>,
+    /// When the oldest pending change was taken in.
+    waiting_since: Instant,
     failures: u32,
     refusals: u32,
 }
@@ -114,7 +119,12 @@ struct Peer {
 impl Peer {
     async fn run(mut self) {
         loop {
-            self.gather().await;
+            if self.pending.is_empty() {
+                self.gather().await;
+                self.waiting_since = Instant::now();
+            } else {
+                self.gather().await;
+            }
             let (batch, body) = self.take_batch();
             if batch.is_empty() {
                 continue;
@@ -171,6 +181,10 @@ impl Peer {
 
     fn delivered(&mut self, batch: &[ServiceId]) {
         (self.failures, self.refusals) = (0, 0);
+        metrics::synced(&self.address, self.waiting_since.elapsed());
+        metrics::sync_backlog(&self.address, self.pending.len(), Duration::ZERO);
+        // What is left came in while this was under way or did not fit; it waits from now on.
+        self.waiting_since = Instant::now();
         if let Some(moved) = self.distro.handing_over.lock().get_mut(&self.address) {
             batch.iter().for_each(|id| {
                 moved.remove(id);
@@ -213,6 +227,8 @@ impl Peer {
             return;
         }
         self.pending.extend(batch);
+        metrics::sync_failed(&self.address);
+        metrics::sync_backlog(&self.address, self.pending.len(), self.waiting_since.elapsed());
         if self.failures == 0 {
             tracing::info!(peer = self.address, %error, "push failed, will be retried");
         }

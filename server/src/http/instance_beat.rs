@@ -16,6 +16,7 @@ use crate::naming::json::{JsonBuffer, jackson_message};
 use crate::naming::service::ServiceId;
 use crate::naming::{instances, validate};
 use crate::node::Node;
+use crate::telemetry::metrics;
 
 /// Answer codes.
 const OK: i64 = 10_200;
@@ -110,6 +111,7 @@ fn answer(
     full: Option<RsInfo>,
     light_port: i32,
 ) -> Result<Response, ApiError> {
+    metrics::beats().increment(1);
     let switches = node.switches.get();
     let mut cluster = params.optional("clusterName", DEFAULT_CLUSTER).into_owned();
     let known = match full {

@@ -137,6 +137,9 @@ pub fn render(node: &Node) -> Option<String> {
     let instances: usize = services.iter().map(|service| service.read().all().count()).sum();
     monitor("serviceCount").set(services.len() as f64);
     monitor("ipCount").set(instances as f64);
+    let (pushed, unanswered) = node.pushes.get();
+    monitor("totalPush").set(pushed as f64);
+    monitor("failedPush").set(unanswered as f64);
     let members = node.members.all();
     for (state, name) in [(MemberState::Up, "UP"), (MemberState::Suspicious, "SUSPICIOUS"), (MemberState::Down, "DOWN")]
     {
