@@ -231,7 +231,8 @@ impl<'a> Sequence<'a> {
                 }
                 _ => true,
             };
-            let hopeless = known.of(&case.result_id(topology)).is_some();
+            // Nobody judges a case of timing; waiting for it would use up the time of those that are judged.
+            let hopeless = known.of(&case.result_id(topology)).is_some() || case.timing(topology).is_some();
             let observed = player.ask(case, hopeless, holds).await;
             for listener in &listeners {
                 // A listener that is gone needs nothing.
