@@ -1,5 +1,7 @@
 //! Numbers and foreign text as people read them.
 
+use crate::results::Host;
+
 /// Stands for a figure that is not there.
 pub(super) const NONE: &str = "–";
 
@@ -156,6 +158,17 @@ pub(super) fn visible(text: &str) -> String {
 /// [`visible`] on one line: what stands in a table cell or a list item.
 pub(super) fn one_line(text: &str, limit: usize) -> String {
     visible(&cut(text, limit)).replace(['\n', '\t'], " ")
+}
+
+/// The machine of a run in one line.
+pub(super) fn host(host: &Host) -> String {
+    format!(
+        "{}, {}, {}, Linux {}",
+        host.cpu,
+        plural(host.cores as u64, "processor", "processors"),
+        value(host.memory_bytes as f64, "bytes"),
+        host.kernel
+    )
 }
 
 #[cfg(test)]

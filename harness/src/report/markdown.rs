@@ -57,13 +57,7 @@ fn head(out: &mut String, results: &Results, score: Option<&Score<'_>>) {
     for warning in verdict::warnings(results, score) {
         let _ = writeln!(out, "> **Careful.** {}\n", escape(&warning));
     }
-    let host = format!(
-        "{}, {}, {}, Linux {}",
-        run.host.cpu,
-        format::plural(run.host.cores as u64, "processor", "processors"),
-        format::value(run.host.memory_bytes as f64, "bytes"),
-        run.host.kernel
-    );
+    let host = format::host(&run.host);
     let what = format!(
         "tandem {} ({}) · profile {} · seed {} · {} · {}",
         run.version,

@@ -165,13 +165,7 @@ impl Colours<'_> {
 
 fn facts(results: &Results) -> Vec<(&'static str, String)> {
     let run = &results.run;
-    let host = format!(
-        "{}, {}, {}, Linux {}",
-        run.host.cpu,
-        format::plural(run.host.cores as u64, "processor", "processors"),
-        format::value(run.host.memory_bytes as f64, "bytes"),
-        run.host.kernel
-    );
+    let host = format::host(&run.host);
     let facts = [
         ("Harness", format!("tandem {} at {}", run.version, run.git_commit)),
         ("Host", host),
