@@ -35,7 +35,7 @@ impl Java {
     pub(crate) fn find() -> anyhow::Result<Self> {
         let program = tool("java");
         let said = ask(&program, "-version")
-            .context("real Nacos needs a JDK 8 to 17 with Maven, or a Docker engine, and no `java` was found")?;
+            .context("no Java runtime (`java`) found; real Nacos needs a JDK 8 to 17 with Maven, or a Docker engine")?;
         let Some((version, major)) = parse_version(&said) else {
             bail!("{} does not say its version in a way that is understood", program.display());
         };
