@@ -7,6 +7,7 @@
 //! at one target costs that figure and not the run.
 
 pub mod allowance;
+pub mod in_turn;
 pub mod ratios;
 pub mod record;
 pub mod rows;

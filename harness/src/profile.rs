@@ -219,6 +219,11 @@ impl Profile {
         Self::single("load", rounds, plan)
     }
 
+    /// A command with a plan of its own.
+    pub fn none(name: &str) -> Self {
+        Self::single(name, 1, TargetPlan::default())
+    }
+
     fn single(name: &str, rounds: usize, plan: TargetPlan) -> Self {
         let budget = Duration::from_secs(24 * 3600);
         Self { name: name.into(), rounds, budget, conformance: None, uniform: plan.clone(), mixed: plan }
