@@ -9,6 +9,9 @@ use super::judge::{Judgement, Part, Verdict};
 /// Kind of a node that is the reference.
 const REFERENCE_KIND: &str = "nacos";
 
+/// One of the times that a target need not have.
+type Longest = fn(&Summary) -> Option<Ms>;
+
 /// What counts for a comparison, of one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -133,7 +136,7 @@ impl fmt::Display for Compared<'_> {
         line(f, "gone again, 99th percentile", it.gone_p99_ms, real.map(|it| it.gone_p99_ms))?;
         line(f, "not there yet, longest", it.late_max_ms, real.map(|it| it.late_max_ms))?;
         line(f, "not there yet, 99th percentile", it.late_p99_ms, real.map(|it| it.late_p99_ms))?;
-        let longest: [(_, fn(&Summary) -> Option<Ms>); 2] = [
+        let longest: [(&str, Longest); 2] = [
             ("from its first answer until no node lacks anything, longest", |it| it.complete_max_ms),
             ("from its first answer to agreement, longest", |it| it.agreement_max_ms),
         ];

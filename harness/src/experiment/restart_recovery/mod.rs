@@ -84,28 +84,19 @@ pub struct RestartPlan {
     pub heal: Duration,
 }
 
-impl Default for RestartPlan {
-    fn default() -> Self {
-        Self {
-            rate: 100,
-            residents: 1000,
-            lifetime: Duration::from_secs(10),
-            services: 20,
-            sweeps_per_s: 3,
-            steady: Duration::from_secs(10),
-            down: Duration::from_secs(5),
-            settle: Duration::from_secs(45),
-            heal: Duration::from_secs(10),
-        }
-    }
-}
-
 impl RestartPlan {
-    /// How long a run takes at most where every node comes back within `restart`.
-    pub fn duration(&self, nodes: usize, restart: Duration) -> Duration {
-        let fill = Duration::from_secs_f64(f64::from(self.residents) / f64::from(self.rate.max(1))) + self.lifetime;
-        fill + self.steady + (self.down + restart + self.settle) * nodes as u32 + AGREEMENT_LIMIT
-    }
+    /// What three real nodes carry on two cores.
+    pub const USUAL: Self = Self {
+        rate: 100,
+        residents: 1000,
+        lifetime: Duration::from_secs(10),
+        services: 20,
+        sweeps_per_s: 3,
+        steady: Duration::from_secs(10),
+        down: Duration::from_secs(5),
+        settle: Duration::from_secs(45),
+        heal: Duration::from_secs(10),
+    };
 }
 
 /// Writes a history into the folder of a run and judges it.

@@ -63,12 +63,6 @@ pub struct JoinPlan {
     pub services: usize,
 }
 
-impl Default for JoinPlan {
-    fn default() -> Self {
-        Self { instances: 10_000, services: 1000 }
-    }
-}
-
 /// What a run needs besides its cluster.
 pub struct Context<'a> {
     /// Start of every service name.
