@@ -84,6 +84,8 @@ pub struct Part {
     pub ops_answered_at_once: u64,
     /// 99th percentile of how late operations were sent, ms.
     pub lag_p99_ms: Ms,
+    /// Whether the planned load was sent. If not, nothing but what is wrong at the very end is a fail.
+    pub load_kept: bool,
     /// The verdict on this part.
     pub verdict: Verdict,
     /// What did not hold or could not be judged.
@@ -197,6 +199,7 @@ impl<'a> Judge<'a> {
                 ops_answered: 0,
                 ops_answered_at_once: 0,
                 lag_p99_ms: 0,
+                load_kept: true,
                 verdict: Verdict::Pass,
                 reasons: Vec::new(),
             });
@@ -366,6 +369,7 @@ impl<'a> Judge<'a> {
             if unsent && loaded {
                 part.unknown("too many clients were busy at once, so registrations were left out".to_owned());
             }
+            part.load_kept = part.verdict == Verdict::Pass;
         }
     }
 
@@ -397,6 +401,9 @@ impl<'a> Judge<'a> {
             }
             if !same {
                 part.fail("the last looks at the nodes are not the same".to_owned());
+            }
+            if !part.load_kept && part.phase != Phase::Final {
+                part.verdict = Verdict::Unknown;
             }
         }
         let (lost, resurrected) = (self.lost.len(), self.resurrected.len());

@@ -206,7 +206,8 @@ fn a_load_that_was_not_kept_is_unknown() {
     let mut story = Story::default();
     story.lives.retain(|it| it.0 < 20 || it.0 % 2 == 0);
     assert!(restart(&story.judged()).reasons[0].contains("registrations were sent"));
-    let mut events = Story::default().events();
+    let mut events = Story::lie(0, 2, 30, 50, false).events();
+    assert_eq!(restart(&judge(&events).unwrap()).verdict, Verdict::Fail);
     for event in &mut events {
         if let Event::Op(op) = event
             && op.sent == 30_000
