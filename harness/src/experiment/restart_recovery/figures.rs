@@ -1,8 +1,8 @@
 //! A judgement as rows and fault scenarios of the record.
 
-use super::NAME;
 use super::history::{Ms, Phase};
 use super::judge::{Judgement, NodePart, Part, Verdict};
+use super::{MISSING, NAME, UNANSWERED};
 use crate::experiment::Observation;
 use crate::results::{Fault, Outcome, TimelineEvent};
 use crate::stats::Round;
@@ -18,16 +18,18 @@ pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
     });
     for (round, (killed, part)) in kills.enumerate() {
         let kind = kinds.get(killed).filter(|_| mixed);
-        let row = |unit, values| {
-            let row = Observation::new(NAME, unit, values);
+        let of_kind = |experiment, unit, values| {
+            let row = Observation::new(experiment, unit, values);
             kind.map_or_else(|| row.clone(), |kind| row.clone().with("killed", kind))
         };
+        let row = |values| of_kind(NAME, "ms", values);
+        let missing = |values: &[Ms]| of_kind(MISSING, "ms", of(values));
         let back = part.back_ms.map(|it| it as f64);
         let agreed = part.back_ms.zip(part.agreement_ms).map(|(back, agreed)| (back + agreed) as f64);
-        rows.push((round, row("ms", Round::of(back)).with("until", "it answers")));
+        rows.push((round, row(Round::of(back)).with("until", "it answers")));
         let complete = part.back_ms.zip(part.complete_ms).map(|(back, it)| (back + it) as f64);
-        rows.push((round, row("ms", Round::of(complete)).with("until", "no node lacks anything")));
-        let mut agreement = row("ms", Round::of(agreed)).with("until", "all nodes agree");
+        rows.push((round, row(Round::of(complete)).with("until", "no node lacks anything")));
+        let mut agreement = row(Round::of(agreed)).with("until", "all nodes agree");
         agreement.errors = u64::from(part.verdict == Verdict::Fail);
         agreement.notes = part.reasons.iter().map(|it| format!("kill {}: {it}", round + 1)).collect();
         rows.push((round, agreement));
@@ -37,7 +39,7 @@ pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
                 false if mixed => format!("another node ({})", kinds.get(position).map_or("", String::as_str)),
                 false => "another node".to_owned(),
             };
-            let mut gone = row("ms", of(&node.gone_ms)).with("missing", "gone again").with("at", &place);
+            let mut gone = missing(&node.gone_ms).with("instances", "gone again").with("at", &place);
             if node.ever_gone() + node.unhealthy > 0 {
                 let (gone_ones, sick, all) = (node.ever_gone(), node.unhealthy, node.gone_ms.len());
                 gone.notes.push(format!(
@@ -46,7 +48,7 @@ pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
                 ));
             }
             rows.push((round, gone));
-            let late = row("ms", of(&node.late_ms)).with("missing", "not there yet").with("at", &place);
+            let late = missing(&node.late_ms).with("instances", "not there yet").with("at", &place);
             rows.push((round, late));
         }
         let unanswered = |answered: u64, all: u64| (all > 0).then(|| 100.0 - 100.0 * answered as f64 / all as f64);
@@ -56,7 +58,7 @@ pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
             ("operations, one server tried", unanswered(part.ops_answered_at_once, part.ops)),
             ("queries at nodes that are up", unanswered(looks.0, looks.1)),
         ] {
-            rows.push((round, row("%", Round::of(share)).with("not answered", what)));
+            rows.push((round, of_kind(UNANSWERED, "%", Round::of(share)).with("of", what)));
         }
     }
     rows

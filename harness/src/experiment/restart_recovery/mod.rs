@@ -51,6 +51,12 @@ use recorder::Recorder;
 /// Name in the record.
 pub const NAME: &str = "restart-recovery";
 
+/// Name in the record of how long instances were missing.
+pub const MISSING: &str = "restart-missing";
+
+/// Name in the record of the share of calls without an answer.
+pub const UNANSWERED: &str = "restart-unanswered";
+
 /// How long a node may take to answer again; the slowest start seen took 110 s (`compat/spec/reference-targets.md` §6).
 const SERVE_LIMIT: Duration = Duration::from_secs(180);
 
