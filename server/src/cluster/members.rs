@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(members.stream_version(peer), None, "switched off there");
         let mut newer = report(9202).streaming();
         newer.extend_info.insert("tandemStream".to_owned(), (STREAM_VERSION + 5).to_string().into());
-        let mut changes = members.subscribe();
+        let changes = members.subscribe();
         members.accept_report(newer, 2);
         assert!(changes.has_changed().unwrap());
         assert_eq!(members.stream_version(peer), Some(STREAM_VERSION));

@@ -72,7 +72,7 @@ async fn attempt(distro: &Arc<Distro>, head_max: Duration) -> bool {
 }
 
 /// Puts a snapshot in place; what arrived here by itself meanwhile is newer and stays. Services in it.
-fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::Error> {
+pub(super) fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::Error> {
     let map = read_map(body, now_ms())?;
     let services = map.len();
     for (key, datum) in map {

@@ -17,7 +17,8 @@
 //!    sender computed; otherwise the service is answered as *behind* and the sender sends its whole list. What else
 //!    wrote to the list meanwhile (an official peer, a merge, a pull) therefore never mixes with it.
 //! 3. The sender keeps a service pending until an answer says it was applied. With an unknown outcome it is sent
-//!    again; when it had arrived after all, the digest shows it.
+//!    again, even when the list is back to what was told before: that outdates the message that may still arrive.
+//!    When it had arrived after all, the digest shows it.
 //! 4. The checksums of [`super::verify`] are the last repair, as for plain Distro.
 //!
 //! Lists are trusted as in plain Distro ([`super::merge`]): changes from whom we do not hold responsible are answered

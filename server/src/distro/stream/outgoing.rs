@@ -23,6 +23,9 @@ pub(in crate::distro) struct Outgoing {
     session: String,
     sequence: u64,
     told: HashMap<ServiceId, Base>,
+    /// Sent since, with no answer: it may arrive yet. They are sent again even when they are as told by now, because
+    /// only a later message that was accepted keeps an earlier one out.
+    unsure: HashSet<ServiceId>,
 }
 
 /// A message and what the peer will have been told once it is accepted.
@@ -55,6 +58,7 @@ impl Outgoing {
     /// The peer's list of this service is not known any more, or gone.
     pub(in crate::distro) fn forget(&mut self, id: &ServiceId) {
         self.told.remove(id);
+        self.unsure.remove(id);
     }
 
     /// The next message, of the services that `pending` names in turn, and how many of them it settles: those that
@@ -83,19 +87,20 @@ impl Outgoing {
             let service = registry.get(id);
             let state = service.as_ref().map(|service| service.read()).filter(|state| state.has_datum);
             let Some(state) = state else {
-                self.told.remove(id);
+                self.forget(id);
                 continue;
             };
             let told = self.told.get(id).filter(|_| !whole(id));
             let list: Vec<_> = state.ephemeral.values().map(|one| (fingerprint::of(one), one)).collect();
             let now: Base = list.iter().map(|(one, _)| *one).collect();
-            if told == Some(&now) {
+            if told == Some(&now) && !self.unsure.contains(id) {
                 continue;
             }
             if !message.entries.is_empty() {
                 message.body.push(b',');
             }
             message.instances += write_entry(&mut message.body, id, &list, told.map(|told| (told, &now)));
+            self.unsure.insert(id.clone());
             message.entries.push((id.clone(), now));
         }
         message.body.extend_from_slice(b"]}");
@@ -114,6 +119,7 @@ impl Outgoing {
         }
         let mut behind = Vec::new();
         for (position, (id, base)) in message.entries.into_iter().enumerate() {
+            self.unsure.remove(&id);
             if answer.behind.contains(&position) {
                 self.told.remove(&id);
                 behind.push(id);
