@@ -19,8 +19,10 @@ use crate::node::Node;
 use crate::settings::Settings;
 
 mod client_writes;
+mod headers;
 mod raw;
 mod replication;
+mod stream;
 mod wire;
 
 /// A node that serves; dropping it stops it at once, as a kill would.
