@@ -73,6 +73,7 @@ struct Pair {
     name: String,
     seen: Seen,
     client: reqwest::Client,
+    _homes: Vec<tempfile::TempDir>,
 }
 
 impl Pair {
@@ -83,14 +84,15 @@ impl Pair {
         let seen = Seen::default();
         let ports = [port(&one), port(&front)];
         tokio::spawn(proxy(front, two.local_addr().unwrap(), Arc::clone(&seen)));
-        let mut nodes = Vec::new();
+        let (mut nodes, mut homes) = (Vec::new(), Vec::new());
         for ((listener, port), stream) in [one, two].into_iter().zip(ports).zip(stream) {
-            let home = std::env::temp_dir().join("tandem-no-such-home");
-            let mut settings = Settings::loopback(home, port).with_members(&members);
+            let home = tempfile::tempdir().unwrap();
+            let mut settings = Settings::loopback(home.path(), port).with_members(&members);
             settings.distro.peer_stream = stream;
             let node = Node::new(settings);
             tokio::spawn(server::serve(listener, Arc::clone(&node), std::future::pending()));
             nodes.push(node);
+            homes.push(home);
         }
         for node in &nodes {
             node.start().await.unwrap();
@@ -99,7 +101,7 @@ impl Pair {
         until("acquainted", || first.members.is_tandem(&members[1]) && second.members.is_tandem(&members[0])).await;
         let responsible = |name: &String| first.members.responsible(&format!("DEFAULT_GROUP@@{name}"), true);
         let name = (0..).map(|n| format!("wide{n}")).find(responsible).unwrap();
-        Pair { first, second, name, seen, client: reqwest::Client::new() }
+        Pair { first, second, name, seen, client: reqwest::Client::new(), _homes: homes }
     }
 
     async fn call(&self, method: reqwest::Method, path: &str, query: &str) {
