@@ -1,4 +1,4 @@
-//! What Tandem nodes call among their own; to anybody else these paths do not exist (compat/DIFFERENCES.md).
+//! What Tandem nodes call among their own; to anybody else these paths do not exist.
 
 use std::sync::Arc;
 use std::time::Instant;

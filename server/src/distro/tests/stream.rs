@@ -1,5 +1,7 @@
 //! Changes and beats between Tandem nodes, over real sockets.
 
+use std::collections::HashSet;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::raw::call;
@@ -238,6 +240,23 @@ async fn beats_for_an_owner_that_is_gone_or_silent_fail_in_time() {
     }
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     tarpit.abort();
+}
+
+/// A service that was removed before it was handed over must not be tried for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_is_not_handed_over() {
+    for stream in [true, false] {
+        let cluster = Cluster::start_with(vec![stream; 2]).await;
+        let (distro, peer) = (&cluster.node(0).distro, cluster.addresses[1].to_string());
+        let gone = cluster.service_of(1, "gone");
+        distro.handing_over.lock().entry(peer.clone()).or_default().insert(gone);
+        distro.handed_over.notify_waiters();
+        let left = || distro.handing_over.lock().get(&peer).map_or(0, HashSet::len);
+        eventually("forgotten", SOON, || left() == 0).await;
+        let id = cluster.service_of(0, "after");
+        register(cluster.node(0), &id, 1);
+        eventually("still replicating", SOON, || seen(cluster.node(1), &id).is_some()).await;
+    }
 }
 
 #[tokio::test]
