@@ -10,11 +10,15 @@ use serde_json::Value;
 pub const REPORTED_VERSION: &str = "1.4.1";
 /// `extendInfo` key by which Tandem nodes know each other; official nodes keep and ignore it.
 pub const TANDEM: &str = "tandem";
+/// `extendInfo` key with the newest version of the peer stream a Tandem node speaks; without it only plain Distro.
+const TANDEM_STREAM: &str = "tandemStream";
+/// The newest version of the peer stream this program speaks; peers use the older one of their two.
+pub const STREAM_VERSION: u32 = 1;
 const RAFT_PORT: &str = "raftPort";
 const VERSION: &str = "version";
 const LAST_REFRESH_TIME: &str = "lastRefreshTime";
 /// Keys whose change official nodes announce to their parts (compat/spec/membership.md §3).
-const BASIC_KEYS: [&str; 6] = ["site", "adWeight", RAFT_PORT, "weight", VERSION, TANDEM];
+const BASIC_KEYS: [&str; 7] = ["site", "adWeight", RAFT_PORT, "weight", VERSION, TANDEM, TANDEM_STREAM];
 
 /// How a member is, in this node's eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +101,12 @@ impl Member {
         own
     }
 
+    /// The same, announcing that it takes what changed from other Tandem nodes, and beats in batches.
+    pub fn streaming(mut self) -> Self {
+        self.extend_info.insert(TANDEM_STREAM.to_owned(), STREAM_VERSION.to_string().into());
+        self
+    }
+
     /// This node without peers: nobody has to tell it apart, and official nodes stamp themselves when they start.
     pub fn alone(ip: &str, port: u16, now_ms: i64) -> Self {
         let mut own = Self::own(ip, port);
@@ -113,6 +123,11 @@ impl Member {
     /// Whether its own report said it is a Tandem node.
     pub fn is_tandem(&self) -> bool {
         self.extend_text(TANDEM).is_some()
+    }
+
+    /// The newest version of the peer stream it said it speaks.
+    pub fn stream_version(&self) -> Option<u32> {
+        self.extend_text(TANDEM_STREAM).filter(|_| self.is_tandem())?.parse().ok().filter(|version| *version > 0)
     }
 
     /// Whether a report can be used at all.

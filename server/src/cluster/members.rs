@@ -31,6 +31,7 @@ impl Members {
     pub fn new(settings: &Settings) -> Self {
         let own = match settings.standalone {
             true => Member::alone(&settings.ip, settings.port, now_ms()),
+            false if settings.distro.peer_stream => Member::own(&settings.ip, settings.port).streaming(),
             false => Member::own(&settings.ip, settings.port),
         };
         let self_address = own.address.clone();
@@ -88,6 +89,14 @@ impl Members {
     /// Whether the member said it is a Tandem node.
     pub fn is_tandem(&self, address: &str) -> bool {
         self.list.read().get(address).is_some_and(Member::is_tandem)
+    }
+
+    /// The version of the peer stream to speak with this member: the older one of what both announce. `None` when one
+    /// of the two announces none.
+    pub fn stream_version(&self, address: &str) -> Option<u32> {
+        let list = self.list.read();
+        let version = |address: &str| list.get(address).and_then(Member::stream_version);
+        Some(version(&self.self_address)?.min(version(address)?))
     }
 
     /// The members that are UP or SUSPICIOUS.
@@ -207,6 +216,7 @@ fn log_state(member: &Member, before: MemberState) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::member::STREAM_VERSION;
 
     fn three() -> Members {
         let members = Members::new(&Settings { standalone: false, ..Settings::loopback("/nowhere", 9201) });
@@ -253,6 +263,27 @@ mod tests {
         assert!(!changes.has_changed().unwrap());
         assert!(members.replace(&entries(&[9202, 9201])));
         assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn the_older_version_of_the_stream_is_spoken() {
+        let members = three();
+        let peer = "127.0.0.1:9202";
+        assert_eq!(members.stream_version(peer), None, "not heard of yet");
+        members.accept_report(report(9202), 1);
+        assert_eq!(members.stream_version(peer), None, "switched off there");
+        let mut newer = report(9202).streaming();
+        newer.extend_info.insert("tandemStream".to_owned(), (STREAM_VERSION + 5).to_string().into());
+        let changes = members.subscribe();
+        members.accept_report(newer, 2);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(members.stream_version(peer), Some(STREAM_VERSION));
+        let mut settings = Settings { standalone: false, ..Settings::loopback("/nowhere", 9201) };
+        settings.distro.peer_stream = false;
+        let silent = Members::new(&settings);
+        silent.replace(&entries(&[9201, 9202]));
+        silent.accept_report(report(9202).streaming(), 1);
+        assert_eq!(silent.stream_version(peer), None, "switched off here");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::naming::service::{ServiceId, ServiceState};
 
 mod read;
 
+pub(super) use read::RawInstance;
 pub use read::{Datum, read_map};
 
 /// What every key of an ephemeral instance list begins with.
@@ -44,6 +45,7 @@ pub fn service_of(key: &str) -> Option<ServiceId> {
 pub struct MapWriter {
     out: Vec<u8>,
     keys: usize,
+    instances: usize,
 }
 
 impl Default for MapWriter {
@@ -55,7 +57,7 @@ impl Default for MapWriter {
 impl MapWriter {
     /// An empty map.
     pub fn new() -> Self {
-        MapWriter { out: b"{".to_vec(), keys: 0 }
+        MapWriter { out: b"{".to_vec(), keys: 0, instances: 0 }
     }
 
     /// Adds the ephemeral list of a service.
@@ -64,6 +66,7 @@ impl MapWriter {
             self.out.push(b',');
         }
         self.keys += 1;
+        self.instances += state.ephemeral.len();
         let mut quoted_key = Vec::with_capacity(96);
         string(&mut quoted_key, &key(id));
         self.out.extend_from_slice(&quoted_key);
@@ -85,6 +88,11 @@ impl MapWriter {
         self.keys
     }
 
+    /// How many instances are in.
+    pub fn instances(&self) -> usize {
+        self.instances
+    }
+
     /// Bytes so far.
     pub fn bytes(&self) -> usize {
         self.out.len()
@@ -98,7 +106,7 @@ impl MapWriter {
 }
 
 /// One instance with its computed fields; `null`s are left out.
-fn write_instance(out: &mut Vec<u8>, instance: &Instance) {
+pub(super) fn write_instance(out: &mut Vec<u8>, instance: &Instance) {
     out.push(b'{');
     optional(out, "instanceId", instance.instance_id.as_deref());
     field(out, "ip");

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::Distro;
+use super::per_peer::PerPeer;
 use crate::naming::changes::Change;
 use crate::naming::service::ServiceId;
 
@@ -60,33 +60,36 @@ impl Default for Pulls {
 
 /// Reports until dropped.
 pub(super) async fn run(distro: Arc<Distro>) {
+    let mut calls = PerPeer::default();
     loop {
         tokio::time::sleep(PERIOD).await;
-        report(&distro).await;
+        report(&distro, &mut calls);
     }
 }
 
 /// One round, to official peers of every state.
-async fn report(distro: &Arc<Distro>) {
+fn report(distro: &Arc<Distro>, calls: &mut PerPeer) {
     let mut peers = distro.members.peers();
     peers.retain(|peer| !peer.is_tandem());
     if peers.is_empty() {
         return;
     }
-    for checksums in checksums(distro) {
-        let Ok(statuses) = serde_json::to_string(&checksums) else { continue };
-        let Ok(body) = serde_json::to_string(&Report { client_ip: distro.members.self_address(), statuses }) else {
-            continue;
-        };
-        join_all(peers.iter().map(|peer| {
-            let body = body.clone();
-            async move {
-                if let Err(error) = distro.client.status(&peer.address, body).await {
-                    tracing::debug!(peer = peer.address, %error, "health report not delivered");
+    let report = |checksums| {
+        let statuses = serde_json::to_string(&checksums).ok()?;
+        serde_json::to_string(&Report { client_ip: distro.members.self_address(), statuses }).ok()
+    };
+    let reports: Arc<[String]> = checksums(distro).into_iter().filter_map(report).collect();
+    for peer in peers {
+        let (distro, reports, address) = (Arc::clone(distro), Arc::clone(&reports), peer.address.clone());
+        calls.start(&peer.address, async move {
+            for report in reports.iter() {
+                if let Err(error) = distro.client.status(&address, report.clone()).await {
+                    tracing::debug!(peer = address, %error, "health report not delivered");
+                    // The rest would fare no better, and comes again.
+                    return;
                 }
             }
-        }))
-        .await;
+        });
     }
 }
 

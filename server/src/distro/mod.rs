@@ -2,6 +2,8 @@
 //!
 //! # Layout
 //! - [`datum`]: keys and the JSON of instance lists, both ways
+//! - [`stream`]: what changed, between Tandem nodes
+//! - [`beats`]: beats for services of another Tandem node, in batches
 //! - [`checksum`]: what two nodes compare to see whether their lists agree
 //! - [`sync`]: a change goes to every peer at once
 //! - [`verify`]: checksums of owned lists go to every peer every 5 s
@@ -10,6 +12,7 @@
 //! - [`health_sync`]: health flags, which official nodes take from nowhere else
 //! - [`subscribers`]: consumers the other members know
 //! - [`peer_client`]: the calls a node makes to its peers
+//! - `per_peer`: rounds of calls in which a silent peer delays nobody
 //!
 //! Nothing is stored here: the registry is what is served and what is replicated. Official nodes keep a second copy,
 //! which drifts (compat/spec/distro.md §8.4).
@@ -31,13 +34,16 @@ use crate::settings::DistroSettings;
 use crate::tasks::Tasks;
 use peer_client::PeerClient;
 
+pub mod beats;
 pub mod checksum;
 pub mod datum;
 pub mod health_sync;
 pub mod load;
 mod merge;
 pub mod peer_client;
+mod per_peer;
 pub mod receive;
+pub mod stream;
 pub mod subscribers;
 pub mod sync;
 pub mod verify;
@@ -49,8 +55,8 @@ pub struct Distro {
     client: Arc<PeerClient>,
     settings: DistroSettings,
     switches: Arc<Switches>,
-    /// When a list last came from a peer; one entry per service.
-    receipts: Mutex<HashMap<ServiceId, Receipt>>,
+    /// When a list last came from a peer; one entry per service there is.
+    receipts: Mutex<HashMap<ServiceId, Instant>>,
     /// Lists that moved to another Tandem node with the ring and have not reached it yet, by peer. Until then its own
     /// list of them lacks what was written here.
     handing_over: Mutex<HashMap<String, HashSet<ServiceId>>>,
@@ -58,17 +64,14 @@ pub struct Distro {
     handed_over: Notify,
     /// Peers whose checksums are being worked through: a second message meanwhile is ignored.
     verifying: Mutex<HashSet<String>>,
+    /// What Tandem peers send as changes.
+    incoming: stream::incoming::Incoming,
+    /// Beats waiting to be handed on.
+    beats: beats::Lanes,
     /// Health flags being asked for.
     pulls: health_sync::Pulls,
     /// When responsibility last may have moved, ms since the epoch.
     moved_at: AtomicI64,
-}
-
-/// When a list last came from a peer.
-#[derive(Debug, Clone, Copy)]
-struct Receipt {
-    count: u64,
-    at: Instant,
 }
 
 impl std::fmt::Debug for Distro {
@@ -96,6 +99,8 @@ impl Distro {
             handing_over: Mutex::default(),
             handed_over: Notify::new(),
             verifying: Mutex::default(),
+            incoming: stream::incoming::Incoming::default(),
+            beats: beats::Lanes::default(),
             pulls: health_sync::Pulls::default(),
             moved_at: AtomicI64::new(0),
         })
@@ -137,17 +142,23 @@ impl Distro {
         self.members.ring().addresses().join(",")
     }
 
-    fn count_receipt(&self, id: &ServiceId) {
+    /// A list came from a peer just now.
+    fn received(&self, id: &ServiceId) {
         let mut receipts = self.receipts.lock();
         match receipts.get_mut(id) {
-            Some(receipt) => *receipt = Receipt { count: receipt.count + 1, at: Instant::now() },
+            Some(at) => *at = Instant::now(),
             None => {
-                receipts.insert(id.clone(), Receipt { count: 1, at: Instant::now() });
+                receipts.insert(id.clone(), Instant::now());
             }
         }
     }
 
-    fn receipt(&self, id: &ServiceId) -> Option<Receipt> {
+    /// Forgets receipts of services that are gone.
+    fn forget_receipts(&self) {
+        self.receipts.lock().retain(|id, _| self.registry.get(id).is_some());
+    }
+
+    fn receipt(&self, id: &ServiceId) -> Option<Instant> {
         self.receipts.lock().get(id).copied()
     }
 

@@ -1,13 +1,23 @@
 //! The calls a node makes to its peers, with the headers official nodes expect (compat/spec/distro.md §6).
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 
-/// What official nodes call themselves; a node that is not UP lets only these in.
-pub const USER_AGENT: &str = "Nacos-Server:1.4.1";
+use super::stream::Answer;
+use headers::PeerHeaders;
+
+mod headers;
+
+pub use headers::USER_AGENT;
+
+/// What changed, to Tandem nodes only.
+pub const CHANGES: &str = "/v1/ns/distro/tandem/changes";
+/// Beats in batches, to Tandem nodes only.
+pub const BEATS: &str = "/v1/ns/distro/tandem/beats";
 /// Header by which a Tandem node names itself to another one.
 pub const TANDEM_NODE: &str = "tandem-node";
 /// Header with the sender's ring, so that the receiver sees whether both agree on who is responsible.
@@ -17,6 +27,8 @@ pub const TANDEM_RING: &str = "tandem-ring";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that takes longer to answer a push is treated as failed.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a batch of beats may take: the 2 s of an official forward (§5.3), and time to say when it was connecting.
+const BEATS_TIMEOUT: Duration = Duration::from_millis(2_200);
 /// The receiver answers a checksum only when its pull is done.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a whole snapshot.
@@ -58,7 +70,7 @@ pub struct PeerClient {
     client: reqwest::Client,
     self_address: String,
     context_path: String,
-    identity: Option<(HeaderName, HeaderValue)>,
+    headers: PeerHeaders,
 }
 
 impl PeerClient {
@@ -70,23 +82,24 @@ impl PeerClient {
             .pool_idle_timeout(POOL_IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
+            .http1_title_case_headers()
             .build()
             // Fails for want of TLS or a resolver only, and neither is configured.
             .unwrap_or_default();
         let identity = identity.and_then(|(name, value)| {
             Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
         });
-        PeerClient { client, self_address: self_address.to_owned(), context_path: context_path.to_owned(), identity }
+        let headers = PeerHeaders::new(self_address, identity);
+        PeerClient { client, self_address: self_address.to_owned(), context_path: context_path.to_owned(), headers }
     }
 
-    /// Pushes changed lists, `PUT /distro/datum` (§6.1). `ring` is given to Tandem nodes only. Official senders
-    /// claim `Content-Encoding: gzip` on plain JSON; nobody needs that lie, so it is not repeated.
+    /// Pushes changed lists, `PUT /distro/datum` (§6.1). `ring` is given to Tandem nodes only.
     ///
     /// # Errors
     /// When the peer did not take them.
     pub async fn push(&self, peer: &str, body: Vec<u8>, ring: Option<&str>) -> Result<(), PeerError> {
-        let request = self.request(Method::PUT, peer, "/v1/ns/distro/datum").timeout(PUSH_TIMEOUT);
-        finish(self.as_tandem(json(request), ring).body(body)).await.map(drop)
+        let request = self.request(Method::PUT, peer, "/v1/ns/distro/datum", &self.headers.push);
+        finish(self.as_tandem(request.timeout(PUSH_TIMEOUT), ring).body(body)).await.map(drop)
     }
 
     /// Sends the checksums of owned lists, `PUT /distro/checksum` (§6.2).
@@ -95,8 +108,8 @@ impl PeerClient {
     /// When the peer did not take them.
     pub async fn verify(&self, peer: &str, body: Bytes, ring: Option<&str>) -> Result<(), PeerError> {
         let path = format!("/v1/ns/distro/checksum?source={}", self.self_address);
-        let request = self.request(Method::PUT, peer, &path).timeout(VERIFY_TIMEOUT);
-        finish(self.as_tandem(json(request), ring).body(body)).await.map(drop)
+        let request = self.request(Method::PUT, peer, &path, &self.headers.verify);
+        finish(self.as_tandem(request.timeout(VERIFY_TIMEOUT), ring).body(body)).await.map(drop)
     }
 
     /// Pulls lists, `GET /distro/datum` with a body (§6.3).
@@ -105,8 +118,8 @@ impl PeerClient {
     /// When the peer did not answer them.
     pub async fn datum(&self, peer: &str, keys: &[String]) -> Result<Bytes, PeerError> {
         let body = serde_json::json!({ "keys": keys.join(",") }).to_string();
-        let request = self.request(Method::GET, peer, "/v1/ns/distro/datum").timeout(PULL_TIMEOUT);
-        finish(json(request).body(body)).await
+        let request = self.request(Method::GET, peer, "/v1/ns/distro/datum", &self.headers.pull);
+        finish(request.timeout(PULL_TIMEOUT).body(body)).await
     }
 
     /// Pulls everything, `GET /distro/datums` (§6.4); the answer must begin within `head_max`.
@@ -115,7 +128,7 @@ impl PeerClient {
     /// When the peer did not answer it.
     pub async fn datums(&self, peer: &str, head_max: Duration) -> Result<Bytes, PeerError> {
         let path = "/v1/ns/distro/datums?encoding=UTF-8&nofix=1";
-        let request = self.request(Method::GET, peer, path).timeout(SNAPSHOT_TIMEOUT);
+        let request = self.request(Method::GET, peer, path, &self.headers.get).timeout(SNAPSHOT_TIMEOUT);
         let answer = tokio::time::timeout(head_max, request.send()).await.map_err(|_| PeerError::Timeout)?;
         body_of(answer.map_err(of_reqwest)?).await
     }
@@ -125,8 +138,8 @@ impl PeerClient {
     /// # Errors
     /// When the peer did not take them.
     pub async fn status(&self, peer: &str, body: String) -> Result<(), PeerError> {
-        let request = self.request(Method::POST, peer, "/v1/ns/service/status").timeout(PULL_TIMEOUT);
-        finish(json(request).body(body)).await.map(drop)
+        let request = self.request(Method::POST, peer, "/v1/ns/service/status", &self.headers.status);
+        finish(request.timeout(PULL_TIMEOUT).body(body)).await.map(drop)
     }
 
     /// Pulls the health flags of a service, `GET /instance/statuses` (compat/spec/membership.md §6.1).
@@ -136,7 +149,41 @@ impl PeerClient {
     pub async fn statuses(&self, peer: &str, namespace: &str, name: &str) -> Result<Bytes, PeerError> {
         let key = encode(&format!("{namespace}##{name}"));
         let path = format!("/v1/ns/instance/statuses?key={key}&encoding=UTF-8&nofix=1");
-        finish(self.request(Method::GET, peer, &path).timeout(PULL_TIMEOUT)).await
+        finish(self.request(Method::GET, peer, &path, &self.headers.statuses).timeout(PULL_TIMEOUT)).await
+    }
+
+    /// Tells a Tandem node what changed ([`super::stream`]).
+    ///
+    /// # Errors
+    /// When the peer did not take it.
+    pub(super) async fn changes(&self, peer: &str, body: Vec<u8>, ring: &str) -> Result<Answer, PeerError> {
+        self.tell_tandem(peer, CHANGES, body, ring, PUSH_TIMEOUT).await
+    }
+
+    /// Hands a batch of beats on to a Tandem node ([`super::beats`]).
+    ///
+    /// # Errors
+    /// When the peer did not answer it.
+    pub(super) async fn beats(&self, peer: &str, body: Vec<u8>) -> Result<Vec<(u16, String)>, PeerError> {
+        let tell = || self.tell_tandem(peer, BEATS, body.clone(), "", BEATS_TIMEOUT);
+        match tell().await {
+            // A kept connection that the peer closed meanwhile; beats may be repeated.
+            Err(PeerError::Transport(_)) => tell().await,
+            other => other,
+        }
+    }
+
+    async fn tell_tandem<T: serde::de::DeserializeOwned>(
+        &self,
+        peer: &str,
+        path: &str,
+        body: Vec<u8>,
+        ring: &str,
+        timeout: Duration,
+    ) -> Result<T, PeerError> {
+        let request = self.request(Method::POST, peer, path, &self.headers.verify).timeout(timeout);
+        let answer = finish(self.as_tandem(request, Some(ring)).body(body)).await?;
+        serde_json::from_slice(&answer).map_err(|error| PeerError::Transport(format!("unreadable answer: {error}")))
     }
 
     /// The consumers a peer knows, `GET /service/subscribers?aggregation=false`. Official nodes ask without the page,
@@ -151,7 +198,7 @@ impl PeerClient {
             encode(name),
             encode(namespace)
         );
-        finish(self.request(Method::GET, peer, &path).timeout(SUBSCRIBERS_TIMEOUT)).await
+        finish(self.request(Method::GET, peer, &path, &self.headers.get).timeout(SUBSCRIBERS_TIMEOUT)).await
     }
 
     /// Hands a client's request on; `path_and_query` as it came, context path included. Returns status and body of
@@ -169,7 +216,7 @@ impl PeerClient {
     ) -> Result<(u16, Bytes), PeerError> {
         let build = || {
             let request = self.client.request(method.clone(), format!("http://{peer}{path_and_query}"));
-            let request = request.headers(headers.clone()).headers(self.common()).body(body.clone());
+            let request = request.headers(headers.clone()).headers(self.headers.forward.clone()).body(body.clone());
             request.timeout(CONNECT_TIMEOUT + Duration::from_secs(2))
         };
         let answer = match build().send().await.map_err(of_reqwest) {
@@ -181,22 +228,8 @@ impl PeerClient {
         Ok((status, read(answer).await?))
     }
 
-    fn request(&self, method: Method, peer: &str, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{peer}{}{path}", self.context_path)).headers(self.common())
-    }
-
-    fn common(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
-        headers.insert("client-version", HeaderValue::from_static("1.4.1"));
-        headers.insert("accept-charset", HeaderValue::from_static("UTF-8"));
-        if let Ok(address) = HeaderValue::try_from(self.self_address.as_str()) {
-            headers.insert("request-source", address);
-        }
-        if let Some((name, value)) = &self.identity {
-            headers.insert(name.clone(), value.clone());
-        }
-        headers
+    fn request(&self, method: Method, peer: &str, path: &str, headers: &HeaderMap) -> RequestBuilder {
+        self.client.request(method, format!("http://{peer}{}{path}", self.context_path)).headers(headers.clone())
     }
 
     fn as_tandem(&self, request: RequestBuilder, ring: Option<&str>) -> RequestBuilder {
@@ -205,10 +238,6 @@ impl PeerClient {
             None => request,
         }
     }
-}
-
-fn json(request: RequestBuilder) -> RequestBuilder {
-    request.header("content-type", "application/json;charset=UTF-8")
 }
 
 /// Percent-encodes everything but letters, digits and `-_.~`.
@@ -234,14 +263,27 @@ async fn body_of(answer: reqwest::Response) -> Result<Bytes, PeerError> {
 }
 
 async fn read(mut answer: reqwest::Response) -> Result<Bytes, PeerError> {
+    let gzip = answer.headers().get("content-encoding").is_some_and(|encoding| encoding == "gzip");
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await.map_err(of_reqwest)? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(PeerError::Transport(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
+            return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    if gzip { unzip(&body) } else { Ok(body.freeze()) }
+}
+
+/// Official nodes accept gzip and so do we; a stock node compresses nothing, but an operator may have it do so.
+fn unzip(body: &[u8]) -> Result<Bytes, PeerError> {
+    let mut whole = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(body).take(ANSWER_BYTES_MAX as u64 + 1);
+    decoder.read_to_end(&mut whole).map_err(|error| PeerError::Transport(error.to_string()))?;
+    if whole.len() > ANSWER_BYTES_MAX { Err(too_large()) } else { Ok(whole.into()) }
+}
+
+fn too_large() -> PeerError {
+    PeerError::Transport(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"))
 }
 
 fn of_reqwest(error: reqwest::Error) -> PeerError {

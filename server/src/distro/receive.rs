@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::datum::{self, MapWriter, read_map};
 use super::merge::{Trust, merged};
 use super::{Distro, checksum};
@@ -62,14 +64,14 @@ impl Distro {
             }
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
-            self.count_receipt(&id);
+            self.received(&id);
             self.apply(&id, instances, trust);
         }
         Ok(())
     }
 
     /// What a list from this peer may do to ours.
-    fn trust(&self, id: &ServiceId, sender: Sender<'_>) -> Trust {
+    pub(super) fn trust(&self, id: &ServiceId, sender: Sender<'_>) -> Trust {
         let Sender::Tandem { address, .. } = sender else { return Trust::Whole };
         if self.responsible(&id.name) {
             Trust::FormerOwner { moved_at: self.moved_at() }
@@ -152,7 +154,12 @@ impl Distro {
     }
 
     /// Keys to pull, after the removals; `None` when the message must be ignored.
-    fn compare(&self, source: &str, checksums: &HashMap<String, String>, sender: Sender<'_>) -> Option<Vec<String>> {
+    pub(super) fn compare(
+        &self,
+        source: &str,
+        checksums: &HashMap<String, String>,
+        sender: Sender<'_>,
+    ) -> Option<Vec<String>> {
         let tandem = sender != Sender::Official;
         let mut differing = Vec::new();
         let mut named = HashSet::with_capacity(checksums.len());
@@ -196,7 +203,7 @@ impl Distro {
             if ring.owner(&id.name) != Some(source) || named.contains(id) || !service.read().has_datum {
                 continue;
             }
-            if tandem && self.receipt(id).is_some_and(|receipt| receipt.at.elapsed() < RECENT) {
+            if tandem && self.receipt(id).is_some_and(|at| at.elapsed() < RECENT) {
                 continue;
             }
             if tandem && !service.read().ephemeral.is_empty() {
@@ -222,24 +229,35 @@ impl Distro {
         }
     }
 
-    /// Pulls lists from their owner. One that was pushed meanwhile is left alone: the push is as new as the answer,
-    /// and what changed after it is pushed again.
+    /// Pulls lists from their owner.
     async fn pull(&self, source: &str, keys: &[String], sender: Sender<'_>) -> Result<(), PullError> {
-        let before: HashMap<&String, u64> =
-            keys.iter().map(|key| (key, self.count_of(datum::service_of(key).as_ref()))).collect();
+        let before = self.receipts_of(keys);
         let body = self.client.datum(source, keys).await?;
-        for (key, datum) in read_map(&body, now_ms())? {
-            let (Some(id), Some(instances)) = (datum::service_of(&key), datum.instances) else { continue };
-            if before.get(&key) != Some(&self.count_of(Some(&id))) {
-                continue;
-            }
-            self.apply(&id, instances, self.trust(&id, sender));
-        }
+        self.take_pulled(&body, &before, sender)?;
         Ok(())
     }
 
-    fn count_of(&self, id: Option<&ServiceId>) -> u64 {
-        id.and_then(|id| self.receipt(id)).map_or(0, |receipt| receipt.count)
+    /// When each list last came from a peer.
+    pub(super) fn receipts_of(&self, keys: &[String]) -> HashMap<String, Option<Instant>> {
+        let receipt = |key: &String| datum::service_of(key).and_then(|id| self.receipt(&id));
+        keys.iter().map(|key| (key.clone(), receipt(key))).collect()
+    }
+
+    /// Puts pulled lists in place. One that was pushed meanwhile is left alone: the push is as new as the answer, and
+    /// what changed after it is pushed again.
+    pub(super) fn take_pulled(
+        &self,
+        body: &[u8],
+        before: &HashMap<String, Option<Instant>>,
+        sender: Sender<'_>,
+    ) -> Result<(), serde_json::Error> {
+        for (key, datum) in read_map(body, now_ms())? {
+            let (Some(id), Some(instances)) = (datum::service_of(&key), datum.instances) else { continue };
+            if before.get(&key) == Some(&self.receipt(&id)) {
+                self.apply(&id, instances, self.trust(&id, sender));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,10 @@
 //! Official nodes wait two seconds and share a few workers between all peers, so that a dead peer delays the living.
 //! Here every peer has its own task and its own inbox, which holds one entry per service however long the peer is
 //! away. The first change is sent immediately; what arrives while a request is in flight makes up the next one. The
-//! list is read when it is sent, never earlier.
+//! list is read when it is sent, never earlier. Tandem peers are told what changed ([`super::stream`]), others get
+//! whole lists.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use super::Distro;
 use super::datum::MapWriter;
 use super::peer_client::PeerError;
+use super::stream::outgoing::{Message, Outcome, Outgoing};
 use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::naming::changes::{Change, Changes};
@@ -32,6 +34,8 @@ const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// How often a peer may refuse the same lists (by an answer, not by silence) before they are left to the checksums.
 const REFUSALS_MAX: u32 = 5;
+/// How often in a row a peer may issue a new session before it is taken for a failure; once is normal.
+const REOPENED_MAX: u32 = 3;
 
 /// Keeps one task per peer until dropped.
 pub(super) async fn run(distro: Arc<Distro>) {
@@ -90,6 +94,9 @@ impl PeerTask {
             waiting_since: Instant::now(),
             failures: 0,
             refusals: 0,
+            outgoing: Outgoing::default(),
+            reopened: 0,
+            stream_refused: None,
             distro: Arc::clone(distro),
             address,
         };
@@ -114,6 +121,11 @@ struct Peer {
     waiting_since: Instant,
     failures: u32,
     refusals: u32,
+    /// What it was told as changes.
+    outgoing: Outgoing,
+    reopened: u32,
+    /// It announces the stream and refuses it: whole lists until there is news of the cluster.
+    stream_refused: Option<watch::Receiver<Arc<Ring>>>,
 }
 
 impl Peer {
@@ -125,15 +137,80 @@ impl Peer {
             } else {
                 self.gather().await;
             }
-            let (batch, body) = self.take_batch();
-            if batch.is_empty() {
-                continue;
+            if self.speaks_stream() {
+                self.send_changes().await;
+            } else {
+                self.send_lists().await;
             }
-            let ring = self.is_tandem().then(|| self.distro.ring_text());
-            match self.distro.client.push(&self.address, body, ring.as_deref()).await {
-                Ok(()) => self.delivered(&batch),
-                Err(error) => self.failed(batch, &error).await,
+        }
+    }
+
+    fn speaks_stream(&mut self) -> bool {
+        self.stream_refused.take_if(|news| news.has_changed().unwrap_or(false));
+        self.stream_refused.is_none() && self.distro.members.stream_version(&self.address).is_some()
+    }
+
+    /// What changed, to a Tandem peer.
+    async fn send_changes(&mut self) {
+        let (message, settled) = self.next_changes();
+        let batch: Vec<ServiceId> = message.services().cloned().collect();
+        self.settle(settled, &batch);
+        if batch.is_empty() {
+            return;
+        }
+        let (bytes, instances) = (message.body.len(), message.instances);
+        let ring = self.distro.ring_text();
+        match self.distro.client.changes(&self.address, message.body.clone(), &ring).await {
+            Ok(answer) => match self.outgoing.answered(message, answer) {
+                Outcome::Applied(behind) => {
+                    self.reopened = 0;
+                    metrics::sync_sent(&self.address, bytes, instances);
+                    // They have not arrived, so their place in the hand-over stays.
+                    self.delivered(&batch.iter().filter(|id| !behind.contains(id)).cloned().collect::<Vec<_>>());
+                    self.pending.extend(behind);
+                }
+                Outcome::Reopened if self.reopened < REOPENED_MAX => {
+                    self.reopened += 1;
+                    self.pending.extend(batch);
+                }
+                Outcome::Reopened => {
+                    self.reopened = 0;
+                    self.failed(batch, &PeerError::Transport("another node sends in our name".to_owned())).await;
+                }
+            },
+            Err(error @ PeerError::Status(..)) => {
+                tracing::info!(peer = self.address, %error, "changes refused, whole lists are sent instead");
+                self.stream_refused = Some(self.distro.members.subscribe());
+                self.pending.extend(batch);
             }
+            Err(error) => self.failed(batch, &error).await,
+        }
+    }
+
+    fn next_changes(&mut self) -> (Message, usize) {
+        let distro = Arc::clone(&self.distro);
+        let handing_over = distro.handing_over.lock().get(&self.address).cloned().unwrap_or_default();
+        // What is not ours to tell is merged there, and what is handed over brings the beats along.
+        let whole = |id: &ServiceId| handing_over.contains(id) || !distro.responsible(&id.name);
+        let limits = (distro.settings.batch_sync_key_count.max(1), REQUEST_BYTES_MAX);
+        self.outgoing.next(&distro.registry, self.pending.iter(), limits, whole)
+    }
+
+    /// Whole lists, as official nodes send them.
+    async fn send_lists(&mut self) {
+        let (batch, instances, body) = self.take_batch();
+        if batch.is_empty() {
+            // Nothing is left, and an empty message is one that official receivers refuse for ever.
+            return;
+        }
+        let ring = self.is_tandem().then(|| self.distro.ring_text());
+        let bytes = body.len();
+        match self.distro.client.push(&self.address, body, ring.as_deref()).await {
+            Ok(()) => {
+                metrics::sync_sent(&self.address, bytes, instances);
+                self.delivered(&batch);
+            }
+            Err(error) => self.failed(batch, &error).await,
         }
     }
 
@@ -167,6 +244,9 @@ impl Peer {
         for (id, change) in changed {
             // Health goes to official peers by another way: from a list they do not take it (§7.6).
             let health = change.health && tandem && self.distro.responsible(&id.name);
+            if change.removed {
+                self.outgoing.forget(&id);
+            }
             if change.ephemeral_local || health {
                 self.pending.insert(id);
             }
@@ -185,16 +265,28 @@ impl Peer {
         metrics::sync_backlog(&self.address, self.pending.len(), Duration::ZERO);
         // What is left came in while this was under way or did not fit; it waits from now on.
         self.waiting_since = Instant::now();
+        self.handed_over(batch.iter());
+    }
+
+    fn handed_over<'a>(&self, ids: impl Iterator<Item = &'a ServiceId>) {
         if let Some(moved) = self.distro.handing_over.lock().get_mut(&self.address) {
-            batch.iter().for_each(|id| {
+            ids.for_each(|id| {
                 moved.remove(id);
             });
         }
     }
 
+    /// Takes the first so many off what is pending. Those that are not sent are gone or nothing new, and need not be
+    /// handed over either.
+    fn settle(&mut self, first: usize, sent: &[ServiceId]) {
+        let settled: IndexSet<ServiceId> = self.pending.drain(..first).collect();
+        let sent: HashSet<&ServiceId> = sent.iter().collect();
+        self.handed_over(settled.iter().filter(|id| !sent.contains(id)));
+    }
+
     /// The next request: the oldest pending services with their lists as they are now. Services that have gone are
-    /// left out; an empty request, which official receivers refuse for ever, comes back as an empty batch.
-    fn take_batch(&mut self) -> (Vec<ServiceId>, Vec<u8>) {
+    /// left out.
+    fn take_batch(&mut self) -> (Vec<ServiceId>, usize, Vec<u8>) {
         let mut writer = MapWriter::new();
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);
@@ -208,12 +300,13 @@ impl Peer {
                 let state = service.read();
                 if state.has_datum {
                     writer.add(id, &state);
+                    self.outgoing.forget(id);
                     batch.push(id.clone());
                 }
             }
         }
-        self.pending.drain(..taken);
-        (batch, writer.finish())
+        self.settle(taken, &batch);
+        (batch, writer.instances(), writer.finish())
     }
 
     /// Keeps what was not delivered and waits, longer every time; a change of the cluster ends the wait.

@@ -19,9 +19,11 @@ use crate::node::Node;
 use crate::settings::Settings;
 
 mod client_writes;
+mod headers;
 mod raw;
 mod replication;
 mod snapshot;
+mod stream;
 mod wire;
 
 /// A node that serves; dropping it stops it at once, as a kill would.
@@ -40,10 +42,17 @@ impl Drop for Running {
 struct Cluster {
     addresses: Vec<SocketAddr>,
     nodes: Vec<Option<Running>>,
+    /// `tandem.peer.stream` of each node, in the same order.
+    stream: Vec<bool>,
 }
 
 impl Cluster {
     async fn start(size: usize) -> Cluster {
+        Cluster::start_with(vec![true; size]).await
+    }
+
+    async fn start_with(stream: Vec<bool>) -> Cluster {
+        let size = stream.len();
         let mut listeners = Vec::new();
         for _ in 0..size {
             listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
@@ -51,7 +60,7 @@ impl Cluster {
         let mut addresses: Vec<SocketAddr> = listeners.iter().map(|one| one.local_addr().unwrap()).collect();
         listeners.sort_by_key(|one| one.local_addr().unwrap().to_string());
         addresses.sort_by_key(SocketAddr::to_string);
-        let mut cluster = Cluster { addresses, nodes: Vec::new() };
+        let mut cluster = Cluster { addresses, nodes: Vec::new(), stream };
         for listener in listeners {
             let running = cluster.run(listener).await;
             cluster.nodes.push(Some(running));
@@ -61,11 +70,14 @@ impl Cluster {
 
     async fn run(&self, listener: TcpListener) -> Running {
         let port = listener.local_addr().unwrap().port();
-        let node = Node::new(Settings { standalone: false, ..Settings::loopback("/nowhere", port) });
+        let mut settings = Settings { standalone: false, ..Settings::loopback("/nowhere", port) };
+        settings.distro.peer_stream =
+            self.addresses.iter().position(|one| one.port() == port).is_none_or(|index| self.stream[index]);
+        let node = Node::new(settings);
         let entry = |address: &SocketAddr| Entry { host: "127.0.0.1".to_owned(), port: address.port() };
         node.members.replace(&self.addresses.iter().map(entry).collect::<Vec<_>>());
-        for address in &self.addresses {
-            node.members.accept_report(Member::own("127.0.0.1", address.port()), 1);
+        for index in 0..self.addresses.len() {
+            node.members.accept_report(self.report(index), 1);
         }
         node.distro.start(&node.tasks, Arc::clone(&node.status)).await;
         node.status.serves();
@@ -90,6 +102,12 @@ impl Cluster {
         let listener = TcpListener::bind(self.addresses[index]).await.unwrap();
         let running = self.run(listener).await;
         self.nodes[index] = Some(running);
+    }
+
+    /// What this node says about itself.
+    fn report(&self, index: usize) -> Member {
+        let own = Member::own("127.0.0.1", self.addresses[index].port());
+        if self.stream[index] { own.streaming() } else { own }
     }
 
     fn node(&self, index: usize) -> &Arc<Node> {

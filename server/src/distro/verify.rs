@@ -3,39 +3,42 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::join_all;
 
+use super::per_peer::PerPeer;
 use super::{Distro, checksum, datum};
 
 /// Sends checksums until dropped.
 pub(super) async fn run(distro: Arc<Distro>) {
+    let mut calls = PerPeer::default();
     loop {
         tokio::time::sleep(distro.settings.verify_interval).await;
-        send(&distro).await;
+        distro.forget_receipts();
+        send(&distro, &mut calls);
     }
 }
 
 /// One round. Peers of every state are told: a returning one gets its data before it is UP.
-async fn send(distro: &Arc<Distro>) {
+fn send(distro: &Arc<Distro>, calls: &mut PerPeer) {
     let peers = distro.members.peers();
     if peers.is_empty() {
         return;
     }
     let Some(body) = body(distro) else { return };
     let ring = distro.ring_text();
-    join_all(peers.iter().map(|peer| {
-        let (body, ring) = (body.clone(), peer.is_tandem().then_some(ring.as_str()));
-        async move {
-            if let Err(error) = distro.client.verify(&peer.address, body, ring).await {
-                tracing::debug!(peer = peer.address, %error, "checksums not delivered");
+    for peer in peers {
+        let (distro, body) = (Arc::clone(distro), body.clone());
+        let ring = peer.is_tandem().then(|| ring.clone());
+        let address = peer.address.clone();
+        calls.start(&peer.address, async move {
+            if let Err(error) = distro.client.verify(&address, body, ring.as_deref()).await {
+                tracing::debug!(peer = address, %error, "checksums not delivered");
             }
-        }
-    }))
-    .await;
+        });
+    }
 }
 
 /// Checksums of all owned lists; `None` when there is none, which is never sent.
-fn body(distro: &Distro) -> Option<Bytes> {
+pub(super) fn body(distro: &Distro) -> Option<Bytes> {
     let mut out = b"{".to_vec();
     for service in distro.registry.services() {
         let id = service.id();

@@ -74,7 +74,7 @@ fn get_datums<'a>(node: &'a Arc<Node>, _request: &'a Request) -> Answer<'a> {
 }
 
 /// Tandem nodes say who they are; the word of a stranger counts no more than an official node's.
-fn sender<'a>(node: &'a Arc<Node>, request: &'a Request) -> Sender<'a> {
+pub(super) fn sender<'a>(node: &'a Arc<Node>, request: &'a Request) -> Sender<'a> {
     let address = request.header(TANDEM_NODE);
     if address.is_empty() || !node.members.is_member(address) {
         return Sender::Official;

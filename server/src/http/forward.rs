@@ -7,8 +7,10 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::accept;
 use super::error_page;
+use super::instance_beat;
 use super::request::Request;
 use super::response::{JSON, Response};
+use crate::distro::beats::Beat;
 use crate::distro::peer_client::{PeerError, encode};
 use crate::node::Node;
 
@@ -52,7 +54,28 @@ pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response>
         return Some(error_page::spring(400, &message, &request.raw_path, &accept));
     }
     let owner = node.members.owner(name)?;
+    if let Some(answer) = in_batch(node, request, &owner).await {
+        return Some(answer);
+    }
     Some(hand_on(node, request, &owner).await)
+}
+
+/// The owner's answer to a beat that went there in a batch; `None` when it must go by itself.
+async fn in_batch(node: &Arc<Node>, request: &Request, owner: &str) -> Option<Response> {
+    let plain = request.body.is_empty() || is_form(request);
+    if request.method != Method::PUT || request.path != instance_beat::PATH || !plain {
+        return None;
+    }
+    let params: Vec<_> = own_parameters(request).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    // One that large is rare, and better not waited for.
+    if params.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() >= QUERY_BYTES_MAX {
+        return None;
+    }
+    let beat = Beat { params, accept: request.header("accept").to_owned() };
+    Some(match node.distro.hand_on_beat(owner, beat).await? {
+        Ok((status, body)) => answer(status, body.into()),
+        Err(error) => failed(owner, &error, &request.path),
+    })
 }
 
 async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
@@ -70,11 +93,13 @@ async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
     let client = node.distro.client();
     match client.forward(request.method.clone(), owner, &path, headers, body).await {
         Ok((status, body)) => answer(status, body),
-        Err(error) => {
-            tracing::warn!(owner, %error, path = request.path, "a request could not be handed on");
-            answer(500, exception(&error, owner).into())
-        }
+        Err(error) => failed(owner, &error, &request.path),
     }
+}
+
+fn failed(owner: &str, error: &PeerError, path: &str) -> Response {
+    tracing::warn!(owner, %error, path, "a request could not be handed on");
+    answer(500, exception(error, owner).into())
 }
 
 /// Whether the body was parameters only, and has become part of them.
@@ -92,13 +117,21 @@ fn headers(request: &Request, is_form: bool) -> HeaderMap {
     if is_form || !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
     }
+    if !headers.contains_key(header::ACCEPT_ENCODING) {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     headers
+}
+
+/// The client's parameters without those that only steer a request.
+fn own_parameters(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+    request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "_method"))
 }
 
 /// Every parameter of query and form, once.
 fn parameters(request: &Request) -> String {
     let mut text = String::with_capacity(256);
-    for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "_method")) {
+    for (name, value) in own_parameters(request) {
         text.push_str(&encode(name));
         text.push('=');
         text.push_str(&encode(value));

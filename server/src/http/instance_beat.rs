@@ -18,6 +18,8 @@ use crate::naming::{instances, validate};
 use crate::node::Node;
 use crate::telemetry::metrics;
 
+/// Where beats go.
+pub(super) const PATH: &str = "/v1/ns/instance/beat";
 /// Answer codes.
 const OK: i64 = 10_200;
 const NOT_FOUND: i64 = 20_404;

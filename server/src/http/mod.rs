@@ -10,6 +10,7 @@
 //! - [`forward`]: hands a request to the responsible node
 //! - [`routes`]: every method and path that exists; anything else is 501
 //! - [`distro`]: what peers call
+//! - `tandem_peer`: what Tandem peers call
 //! - [`rest_result`]: the envelope of the core and console APIs
 //! - [`core_cluster`], [`actuator`]: members and operators
 //! - [`instance`], [`service`], [`cluster`], [`health`], [`catalog`], [`operator`], [`api`], [`raft`], [`console`]:
@@ -45,3 +46,4 @@ pub mod routes;
 pub mod server;
 pub mod service;
 mod service_list;
+mod tandem_peer;

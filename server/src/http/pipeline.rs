@@ -235,7 +235,7 @@ fn group_service_name(request: &mut Request) {
 }
 
 /// Strings take whatever type is asked for; JSON objects are refused where JSON is not taken.
-fn negotiate(mut response: Response, accept: &Accept<'_>) -> Response {
+pub(super) fn negotiate(mut response: Response, accept: &Accept<'_>) -> Response {
     match response.content_type.as_deref() {
         Some(TEXT) => match accept.of_text() {
             Some(content_type) => response.content_type = Some(content_type),

@@ -52,6 +52,7 @@ pub fn all() -> Vec<Route> {
         super::api::routes(),
         super::raft::routes(),
         super::distro::routes(),
+        super::tandem_peer::routes(),
         super::core_cluster::routes(),
         super::console::routes(),
         super::actuator::routes(),

@@ -82,6 +82,11 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Services with changes that were not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.inbox.pending.lock().len()
+    }
+
     /// All changes since the last call, oldest first; waits until there is one. Safe to cancel.
     pub async fn next(&mut self) -> Vec<(ServiceId, Change)> {
         loop {

@@ -58,6 +58,10 @@ pub const KEYS: &[(&str, Use)] = &[
     ("nacos.core.auth.server.identity.value", Honoured("its value")),
     ("management.endpoints.web.exposure.include", Honoured("* or prometheus opens /actuator/prometheus [health,info]")),
     ("management.endpoints.web.exposure.exclude", Honoured("closes endpoints again")),
+    (
+        "tandem.peer.stream",
+        Honoured("between Tandem nodes only what changed, and beats in batches; false: plain Distro [true]"),
+    ),
     ("tandem.log.format", Honoured("text or json [text]")),
     ("tandem.log.level", Honoured("error, warn, info, debug, trace, or per module [info]")),
     ("nacos.naming.distro.taskDispatchPeriod", Ignored(AT_ONCE)),

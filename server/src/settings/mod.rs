@@ -136,6 +136,8 @@ pub struct DistroSettings {
     pub verify_interval: Duration,
     /// `nacos.naming.distro.loadDataRetryDelayMillis`: wait before loading from a peer is tried again.
     pub load_data_retry_delay: Duration,
+    /// `tandem.peer.stream`: Tandem nodes send each other what changed instead of whole lists, and beats in batches.
+    pub peer_stream: bool,
 }
 
 impl Default for DistroSettings {
@@ -145,6 +147,7 @@ impl Default for DistroSettings {
             sync_retry_delay: Duration::from_millis(5_000),
             verify_interval: Duration::from_millis(5_000),
             load_data_retry_delay: Duration::from_millis(30_000),
+            peer_stream: true,
         }
     }
 }

@@ -173,6 +173,7 @@ fn distro(layers: &Layers) -> Result<DistroSettings, SettingsError> {
         sync_retry_delay: millis(layers, "nacos.naming.distro.syncRetryDelay", 5_000, 1)?,
         verify_interval: millis(layers, "nacos.core.protocol.distro.data.verify_interval_ms", 5_000, 1)?,
         load_data_retry_delay: millis(layers, "nacos.naming.distro.loadDataRetryDelayMillis", 30_000, 1)?,
+        peer_stream: layers.switch("tandem.peer.stream", true)?,
     })
 }
 

@@ -54,6 +54,16 @@ fn defaults_are_those_of_the_official_package() {
 }
 
 #[test]
+fn the_peer_stream_is_turned_off_by_file_environment_or_word() {
+    let home = Home::with(&[]);
+    assert!(home.load(&[], ALONE).unwrap().distro.peer_stream);
+    let file = Home::with(&[("conf/application.properties", "tandem.peer.stream=false")]);
+    assert!(!file.load(&[], ALONE).unwrap().distro.peer_stream);
+    assert!(!home.load(&[("TANDEM_PEER_STREAM", "false")], ALONE).unwrap().distro.peer_stream);
+    assert!(!home.load(&[("JAVA_OPT_EXT", "-Dtandem.peer.stream=false")], ALONE).unwrap().distro.peer_stream);
+}
+
+#[test]
 fn custom_properties_and_placeholders() {
     let home = Home::with(&[
         (

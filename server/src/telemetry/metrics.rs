@@ -23,6 +23,10 @@ const SYNC_LATENCY: &str = "tandem_sync_latency_seconds";
 const SYNC_QUEUE: &str = "tandem_sync_queue_services";
 const SYNC_LAG: &str = "tandem_sync_lag_seconds";
 const SYNC_FAILURES: &str = "tandem_sync_failures_total";
+const SYNC_BYTES: &str = "tandem_sync_bytes_total";
+const SYNC_INSTANCES: &str = "tandem_sync_instances_total";
+const BEATS_HANDED_ON: &str = "tandem_beats_handed_on_total";
+const BEAT_BATCHES: &str = "tandem_beat_batches_total";
 const BEATS: &str = "tandem_beats_total";
 const MEMBERS: &str = "tandem_members";
 
@@ -77,6 +81,10 @@ fn describe() {
     describe_gauge!(SYNC_QUEUE, "Services with changes a peer has not acknowledged yet");
     describe_gauge!(SYNC_LAG, "Age of the oldest change a peer has not acknowledged yet");
     describe_counter!(SYNC_FAILURES, "Messages of changes a peer did not acknowledge");
+    describe_counter!(SYNC_BYTES, "Bytes of changes and lists a peer acknowledged");
+    describe_counter!(SYNC_INSTANCES, "Instances in the changes and lists a peer acknowledged");
+    describe_counter!(BEATS_HANDED_ON, "Beats handed on to the responsible Tandem node in batches");
+    describe_counter!(BEAT_BATCHES, "Batches those beats went in");
     describe_counter!(BEATS, "Beats taken from clients and forwarding members");
     describe_gauge!(MEMBERS, "Members by state, as this node sees them");
     for (name, value) in NAMING {
@@ -112,6 +120,18 @@ pub fn request(method: &'static str, path: &'static str, status: u16, took: Dura
 /// A peer acknowledged a change that is `age` old.
 pub fn synced(peer: &str, age: Duration) {
     histogram!(SYNC_LATENCY, "peer" => peer.to_owned()).record(age);
+}
+
+/// A peer acknowledged a message of this size.
+pub fn sync_sent(peer: &str, bytes: usize, instances: usize) {
+    counter!(SYNC_BYTES, "peer" => peer.to_owned()).increment(bytes as u64);
+    counter!(SYNC_INSTANCES, "peer" => peer.to_owned()).increment(instances as u64);
+}
+
+/// A batch of beats left for a peer.
+pub fn beats_handed_on(peer: &str, beats: usize) {
+    counter!(BEATS_HANDED_ON, "peer" => peer.to_owned()).increment(beats as u64);
+    counter!(BEAT_BATCHES, "peer" => peer.to_owned()).increment(1);
 }
 
 /// A peer did not acknowledge a message.

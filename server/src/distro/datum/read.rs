@@ -35,9 +35,10 @@ struct RawInstances {
     instance_list: Option<Vec<Option<RawInstance>>>,
 }
 
+/// One instance as it came.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawInstance {
+pub(in crate::distro) struct RawInstance {
     #[serde(default)]
     instance_id: Text,
     #[serde(default)]
@@ -92,7 +93,8 @@ fn datum(raw: Option<RawDatum>, now: i64) -> Datum {
 }
 
 impl RawInstance {
-    fn into_instance(self, now: i64) -> Instance {
+    /// With the official defaults; `now` (ms since the epoch) stands in for a missing `lastBeat`.
+    pub(in crate::distro) fn into_instance(self, now: i64) -> Instance {
         let flag = |flag: Option<Flag>, default| flag.map_or(default, |flag| flag.0);
         Instance {
             instance_id: self.instance_id.0,

@@ -155,7 +155,7 @@ async fn what_was_written_while_the_owner_was_cut_off_survives_its_return() {
         ((), Change::default())
     });
     for (node, found) in [(2, 0), (2, 1), (0, 2), (1, 2)] {
-        cluster.node(node).members.accept_report(Member::own("127.0.0.1", cluster.addresses[found].port()), 2);
+        cluster.node(node).members.accept_report(cluster.report(found), 2);
     }
     let both = Some(vec![(1, true), (2, true)]);
     eventually("both writes everywhere", SOON, || (0..3).all(|node| seen(cluster.node(node), &id) == both)).await;

@@ -1,0 +1,167 @@
+//! What peers send, and whether it fits what is here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use super::super::Distro;
+use super::super::datum::RawInstance;
+use super::super::merge::Trust;
+use super::super::receive::Sender;
+use super::Answer;
+use super::fingerprint::{self, Digest};
+use crate::clock::now_ms;
+use crate::naming::changes::Change;
+use crate::naming::instance::{Instance, InstanceKey};
+use crate::naming::service::{ServiceId, ServiceState};
+use crate::naming::validate::cluster_name_syntax;
+
+/// A message, as it travels.
+#[derive(Deserialize)]
+pub(super) struct Message {
+    session: String,
+    sequence: u64,
+    services: Vec<Entry>,
+}
+
+/// One service: the whole list, or what changed since an earlier one.
+#[derive(Deserialize)]
+struct Entry {
+    namespace: String,
+    name: String,
+    put: Vec<RawInstance>,
+    since: Option<Since>,
+}
+
+#[derive(Deserialize)]
+struct Since {
+    /// Digest of the list before.
+    base: String,
+    /// Digest of the list after.
+    result: String,
+    /// Fingerprints of the records that are gone, those that were replaced among them.
+    removed: Vec<String>,
+}
+
+/// The sessions peers send in.
+#[derive(Debug, Default)]
+pub(in crate::distro) struct Incoming {
+    sessions: Mutex<HashMap<String, Arc<Mutex<Session>>>>,
+}
+
+/// One sender's current session. Held while a message is applied, so that none overtakes another.
+#[derive(Debug, Default)]
+struct Session {
+    name: String,
+    last: u64,
+}
+
+impl Distro {
+    /// Takes a message of changes from a member (`POST /distro/tandem/changes`).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn receive_changes(&self, body: &[u8], sender: Sender<'_>) -> Result<Answer, serde_json::Error> {
+        let message: Message = serde_json::from_slice(body)?;
+        let address = match sender {
+            Sender::Tandem { address, .. } => address,
+            Sender::Official => "",
+        };
+        let session = {
+            let mut sessions = self.incoming.sessions.lock();
+            // One per member at most.
+            sessions.retain(|known, _| known == address || self.members.is_member(known));
+            Arc::clone(sessions.entry(address.to_owned()).or_default())
+        };
+        let mut session = session.lock();
+        if session.name.is_empty() || message.session != session.name || message.sequence <= session.last {
+            *session = Session { name: format!("{:016x}", rand::random::<u64>()), last: 0 };
+            return Ok(Answer { session: session.name.clone(), accepted: false, behind: Vec::new() });
+        }
+        session.last = message.sequence;
+        let entries = message.services.into_iter().enumerate();
+        let behind = entries.filter_map(|(position, entry)| (!self.take(entry, sender)).then_some(position)).collect();
+        Ok(Answer { session: session.name.clone(), accepted: true, behind })
+    }
+
+    /// Applies one entry; false when it does not fit.
+    fn take(&self, entry: Entry, sender: Sender<'_>) -> bool {
+        let now = now_ms();
+        let id = ServiceId::new(entry.namespace, entry.name);
+        let put: Vec<Instance> = entry.put.into_iter().map(|raw| raw.into_instance(now)).collect();
+        let trust = self.trust(&id, sender);
+        let Some(since) = entry.since else {
+            self.received(&id);
+            self.apply(&id, put, trust);
+            return true;
+        };
+        // Changes say nothing to a list that is to be merged.
+        if trust != Trust::Whole {
+            return false;
+        }
+        let Some(service) = self.registry.get(&id) else { return false };
+        // A service that is removed at this moment is empty, and changes never begin with an empty list.
+        let applied = self.registry.update(&service, |state| match apply_changes(state, put, &since) {
+            Applied::Changed => (true, Change { ephemeral_peer: true, ..Change::default() }),
+            Applied::Before => (true, Change::default()),
+            Applied::Not => (false, Change::default()),
+        });
+        if applied {
+            self.received(&id);
+        }
+        applied
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Applied {
+    Changed,
+    /// It had arrived already; its answer was lost.
+    Before,
+    Not,
+}
+
+/// All of it or nothing.
+fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since) -> Applied {
+    if !state.has_datum {
+        return Applied::Not;
+    }
+    let ours: Vec<(u64, &InstanceKey)> =
+        state.ephemeral.iter().map(|(key, instance)| (fingerprint::of(instance), key)).collect();
+    let digest = ours.iter().map(|(one, _)| *one).collect::<Digest>().to_string();
+    if digest == since.result {
+        return Applied::Before;
+    }
+    if digest != since.base {
+        return Applied::Not;
+    }
+    let Some(removed) =
+        since.removed.iter().map(|text| u64::from_str_radix(text, 16).ok()).collect::<Option<HashSet<u64>>>()
+    else {
+        return Applied::Not;
+    };
+    let put: HashMap<InstanceKey, Instance> = put.into_iter().map(|instance| (instance.key(), instance)).collect();
+    let (gone, kept): (Vec<_>, Vec<_>) = ours.into_iter().partition(|(one, _)| removed.contains(one));
+    let result: Digest = kept.iter().map(|(one, _)| *one).chain(put.values().map(fingerprint::of)).collect();
+    let usable = |key: &InstanceKey| !key.ip.is_empty() && cluster_name_syntax(&key.cluster).is_ok();
+    // A record that is put beside the kept one of the same instance would make the digest right and the list wrong.
+    let doubled = kept.iter().any(|(_, key)| put.contains_key(*key));
+    if result.to_string() != since.result || doubled || !put.keys().all(usable) {
+        return Applied::Not;
+    }
+    let gone: HashSet<InstanceKey> =
+        gone.into_iter().map(|(_, key)| key).filter(|key| !put.contains_key(*key)).cloned().collect();
+    state.ephemeral.retain(|key, _| !gone.contains(key));
+    for (key, mut instance) in put {
+        state.ensure_cluster(&key.cluster);
+        if let Some(known) = state.ephemeral.get(&key) {
+            // As with whole lists: what we heard ourselves may be newer.
+            instance.last_beat = instance.last_beat.max(known.last_beat);
+        }
+        state.ephemeral.insert(key, instance);
+    }
+    state.last_modified = now_ms();
+    Applied::Changed
+}
