@@ -44,7 +44,7 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let update = |registry: &Registry, consistency: &Consistency| {
             clusters::update(registry, consistency, &id, &cluster, settings.clone())
         };
-        node.consistency.write(&node.registry, &id, Subject::Service, update).await?;
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, update).await?;
         Ok(Response::text("ok"))
     })
 }

@@ -123,7 +123,7 @@ pub(super) async fn store(node: &Node, id: &ServiceId, instance: Instance) -> Re
     let register = |registry: &Registry, consistency: &Consistency| {
         instances::register(registry, consistency, id, instance.clone())
     };
-    node.consistency.write(&node.registry, id, Subject::Instances, register).await
+    node.consistency.write_persistent(&node.registry, id, Subject::Instances, register).await
 }
 
 /// Java clients may only update what is there; everyone else registers.
@@ -195,7 +195,11 @@ fn deregister<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let deregister = |registry: &Registry, consistency: &Consistency| {
             instances::deregister(registry, consistency, &id, &key, ephemeral)
         };
-        node.consistency.write(&node.registry, &id, Subject::Instances, deregister).await?;
+        if ephemeral {
+            deregister(&node.registry, &node.consistency)?;
+        } else {
+            node.consistency.write_persistent(&node.registry, &id, Subject::Instances, deregister).await?;
+        }
         Ok(Response::text("ok"))
     })
 }

@@ -61,7 +61,7 @@ fn create<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let create = |registry: &Registry, consistency: &Consistency| {
             services::create(registry, consistency, &id, settings.clone())
         };
-        node.consistency.write(&node.registry, &id, Subject::Service, create).await?;
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, create).await?;
         Ok(Response::text("ok"))
     })
 }
@@ -70,7 +70,7 @@ fn remove<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let id = spring_id(request)?;
         let delete = |registry: &Registry, consistency: &Consistency| services::delete(registry, consistency, &id);
-        node.consistency.write(&node.registry, &id, Subject::Service, delete).await?;
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, delete).await?;
         Ok(Response::text("ok"))
     })
 }
@@ -104,7 +104,7 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let update = |registry: &Registry, consistency: &Consistency| {
             services::update(registry, consistency, &id, settings.clone())
         };
-        node.consistency.write(&node.registry, &id, Subject::Service, update).await?;
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, update).await?;
         Ok(Response::text("ok"))
     })
 }

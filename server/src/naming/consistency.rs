@@ -82,6 +82,24 @@ impl Consistency {
         Ok(())
     }
 
+    /// Runs a write that needs consensus by its kind: with a group its members' state decides what it comes to, not
+    /// what is known here.
+    ///
+    /// # Errors
+    /// As [`Consistency::write`].
+    pub async fn write_persistent<R: Send>(
+        &self,
+        registry: &Registry,
+        id: &ServiceId,
+        subject: Subject,
+        write: impl Fn(&Registry, &Consistency) -> Result<R, NamingError> + Send + Sync,
+    ) -> Result<R, NamingError> {
+        match self.group().filter(|_| !self.standalone) {
+            Some(group) => commit(group, id, subject, write).await,
+            None => write(registry, self),
+        }
+    }
+
     /// Runs a write here and, when it asks for consensus, has it committed instead. A write that is refused changes
     /// nothing.
     ///
@@ -98,15 +116,10 @@ impl Consistency {
             Err(asked @ NamingError::NeedsConsensus(_)) => asked,
             done => return done,
         };
-        let Some(group) = self.group() else { return Err(asked) };
-        let result = Mutex::new(None);
-        let kept = |registry: &Registry, consistency: &Consistency| {
-            *result.lock() = Some(write(registry, consistency)?);
-            Ok(())
-        };
-        group.write(id, subject, &kept).await?;
-        // A group that says it is done has run the write.
-        result.into_inner().ok_or(asked)
+        match self.group() {
+            Some(group) => commit(group, id, subject, write).await,
+            None => Err(asked),
+        }
     }
 
     /// Asks for a switch to be set for all members. False when this node is alone and sets it itself.
@@ -127,4 +140,19 @@ impl Consistency {
     fn group(&self) -> Option<&Arc<dyn Group>> {
         self.group.get().filter(|group| group.exists())
     }
+}
+
+async fn commit<R: Send>(
+    group: &Arc<dyn Group>,
+    id: &ServiceId,
+    subject: Subject,
+    write: impl Fn(&Registry, &Consistency) -> Result<R, NamingError> + Send + Sync,
+) -> Result<R, NamingError> {
+    let result = Mutex::new(None);
+    let kept = |registry: &Registry, consistency: &Consistency| {
+        *result.lock() = Some(write(registry, consistency)?);
+        Ok(())
+    };
+    group.write(id, subject, &kept).await?;
+    result.into_inner().ok_or_else(|| NamingError::internal("the group did not run the write"))
 }

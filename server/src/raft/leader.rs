@@ -32,8 +32,8 @@ pub struct Leader {
 /// Why there is nobody to write to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoLeader {
-    /// No member is an official one.
-    #[error("no official node is among the members")]
+    /// No member is an official one, or none of these is up.
+    #[error("no official node is among the members that are up")]
     NoOfficialNode,
     /// A member still is in the protocol before JRaft.
     #[error("{0} has not switched to JRaft yet")]
@@ -103,12 +103,12 @@ impl Leaders {
     /// # Errors
     /// Why there is nobody to write to.
     pub async fn find_writable(&self, avoid: Option<&str>) -> Result<Leader, NoLeader> {
-        if !self.has_official_members() {
+        let members = self.official_members();
+        if members.is_empty() {
             return Err(NoLeader::NoOfficialNode);
         }
         let leader = self.find(avoid).await.ok_or(NoLeader::Unknown)?;
-        let mut asked: FuturesUnordered<_> = self
-            .official_members()
+        let mut asked: FuturesUnordered<_> = members
             .into_iter()
             .filter(|member| !self.has_switched(&member.address))
             .map(|member| async move {

@@ -30,13 +30,17 @@ const NAMESPACES_EVERY: u64 = 2;
 const PAGE: usize = 500;
 const PAGES_PER_ROUND: usize = 4;
 /// Services read in a round: those found to differ, those kept by the group, and any others.
-const URGENT_PER_ROUND: usize = 100;
+const URGENT_PER_ROUND: usize = 50;
 const HELD_PER_ROUND: usize = 50;
-const OTHERS_PER_ROUND: usize = 20;
+const OTHERS_PER_ROUND: usize = 10;
 /// Reads at a time.
 const READS_AT_ONCE: usize = 8;
-/// A listed service that differs is not looked at again sooner: Distro may be about to bring it.
-const LOOKED_FOR: Duration = Duration::from_secs(2);
+/// A listed service that differs must differ in the same way this long: Distro may be about to bring it.
+const DIFFERS_FOR: Duration = Duration::from_millis(900);
+/// Services that differ, remembered, and for how long when there are too many: one that is no longer listed never
+/// agrees again.
+const SUSPECTS_MAX: usize = 10_000;
+const SUSPECT_FOR: Duration = Duration::from_secs(60);
 /// A service must be missing at the leader this often in a row before it is removed here.
 const MISSING_ROUNDS: u32 = 2;
 /// Members apply a write some milliseconds after it was acknowledged.
@@ -44,7 +48,7 @@ const APPLY_LAG: Duration = Duration::from_millis(20);
 /// What such a look may cost the client.
 const LOOK_MAX: Duration = Duration::from_millis(500);
 /// How long the node waits at its start for the first round.
-const FIRST_ROUND_MAX: Duration = Duration::from_secs(3);
+const FIRST_ROUND_MAX: Duration = Duration::from_secs(2);
 
 /// Puts what the group holds into a state; health is kept, as official members do, and so are clusters that
 /// ephemeral instances are in.
@@ -96,10 +100,13 @@ pub(super) fn install(registry: &Registry, id: &ServiceId, group: &Persisted) {
 #[derive(Debug, Default)]
 struct Rounds {
     count: u64,
+    /// Whether a member was read at all.
+    loaded: bool,
     namespaces: Vec<String>,
     /// Pages still to be read: namespace and number.
     pages: VecDeque<(String, usize)>,
-    looked: HashMap<ServiceId, Instant>,
+    /// Listed with so many instances, which is not what is here; since when.
+    suspects: HashMap<ServiceId, (usize, Instant)>,
     missing: HashMap<ServiceId, u32>,
     next_held: usize,
     next_other: usize,
@@ -151,7 +158,10 @@ async fn round(relay: &Relay, rounds: &mut Rounds) {
     rounds.count += 1;
     read_switches(relay).await;
     let urgent = match differing(relay, rounds, &source.http).await {
-        Ok(urgent) => urgent,
+        Ok(urgent) => {
+            rounds.loaded = true;
+            urgent
+        }
         Err(error) => {
             tracing::debug!(member = source.http, %error, "services could not be listed");
             Vec::new()
@@ -159,7 +169,11 @@ async fn round(relay: &Relay, rounds: &mut Rounds) {
     };
     let mut ids = urgent;
     ids.extend(rounds.turn_of_held(relay));
-    ids.extend(rounds.turn_of_others(relay));
+    for id in rounds.turn_of_others(relay) {
+        if relay.official.has_settings(&source.http, &id).await.unwrap_or(false) {
+            ids.push(id);
+        }
+    }
     let mut seen = HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
     let gone: Vec<ServiceId> = stream::iter(ids)
@@ -176,7 +190,7 @@ async fn round(relay: &Relay, rounds: &mut Rounds) {
 async fn source(relay: &Relay, rounds: &Rounds) -> Option<(Leader, bool)> {
     match relay.leaders.find_writable(None).await {
         Ok(leader) => Some((leader, true)),
-        Err(_) if rounds.count == 0 => {
+        Err(_) if !rounds.loaded => {
             let member = relay.leaders.official_members().into_iter().next()?;
             Some((Leader { http: member.address, raft: String::new() }, false))
         }
@@ -216,20 +230,14 @@ async fn differing(
         if rows.len() >= PAGE {
             rounds.pages.push_front((namespace.clone(), page + 1));
         }
-        let ids = rows.iter().filter(|row| differs(relay.registry(), row, &namespace)).map(|row| row.id(&namespace));
-        differing.extend(ids);
+        for row in &rows {
+            let id = row.id(&namespace);
+            if rounds.is_due(relay.registry(), &id, row) && differing.len() < URGENT_PER_ROUND {
+                differing.push(id);
+            }
+        }
     }
-    rounds.looked.retain(|_, at| at.elapsed() < LOOKED_FOR);
-    differing.retain(|id| !rounds.looked.contains_key(id));
-    differing.truncate(URGENT_PER_ROUND);
-    rounds.looked.extend(differing.iter().map(|id| (id.clone(), Instant::now())));
     Ok(differing)
-}
-
-fn differs(registry: &Registry, row: &Row, namespace: &str) -> bool {
-    let Some(service) = registry.get(&row.id(namespace)) else { return true };
-    let state = service.read();
-    state.persistent.len() + state.ephemeral.len() != row.ip_count || state.clusters.len() != row.cluster_count
 }
 
 /// Reads one service; it is handed back when the member does not know it.
@@ -258,6 +266,38 @@ async fn read(relay: &Relay, source: &Leader, id: ServiceId) -> Option<ServiceId
 }
 
 impl Rounds {
+    /// Whether a listed service should be read: it is not here, or has other instances, and stays so. An empty one
+    /// does not come any other way and is read at once; so is everything in the first round.
+    fn is_due(&mut self, registry: &Registry, id: &ServiceId, row: &Row) -> bool {
+        let here = registry.get(id).map(|service| service.read().all().count());
+        if here == Some(row.ip_count) {
+            self.suspects.remove(id);
+            return false;
+        }
+        if !self.loaded || (here.is_none() && row.ip_count == 0) {
+            return true;
+        }
+        match self.suspects.get_mut(id) {
+            Some((count, since)) if *count == row.ip_count => {
+                let is_due = since.elapsed() >= DIFFERS_FOR;
+                if is_due {
+                    *since = Instant::now();
+                }
+                is_due
+            }
+            known => {
+                let is_known = known.is_some();
+                if self.suspects.len() >= SUSPECTS_MAX {
+                    self.suspects.retain(|_, (_, since)| since.elapsed() < SUSPECT_FOR);
+                }
+                if is_known || self.suspects.len() < SUSPECTS_MAX {
+                    self.suspects.insert(id.clone(), (row.ip_count, Instant::now()));
+                }
+                false
+            }
+        }
+    }
+
     fn turn_of_held(&mut self, relay: &Relay) -> Vec<ServiceId> {
         let held = relay.held.lock();
         let turn = held.iter().cycle().skip(self.next_held.min(held.len())).take(HELD_PER_ROUND.min(held.len()));
@@ -306,6 +346,28 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_distro_may_bring_is_left_to_it_for_a_while() {
+        let row = |count: usize| -> Row {
+            let json = format!(r#"{{"name":"s","groupName":"g","ipCount":{count},"clusterCount":1}}"#);
+            serde_json::from_str(&json).unwrap()
+        };
+        let (registry, id) = (Registry::new(), row(0).id("public"));
+        assert_eq!(id, ServiceId::new("public", "g@@s"));
+        let mut rounds = Rounds::default();
+        assert!(rounds.is_due(&registry, &id, &row(2)), "the first round takes everything");
+        rounds.loaded = true;
+        assert!(rounds.is_due(&registry, &id, &row(0)), "an empty service comes no other way");
+        assert!(!rounds.is_due(&registry, &id, &row(2)));
+        assert!(!rounds.is_due(&registry, &id, &row(3)), "still changing");
+        if let Some((_, since)) = rounds.suspects.get_mut(&id) {
+            *since -= DIFFERS_FOR;
+        }
+        assert!(rounds.is_due(&registry, &id, &row(3)));
+        registry.get_or_create(&id, || new_service(&id));
+        assert!(!rounds.is_due(&registry, &id, &row(0)) && rounds.suspects.is_empty(), "agreed");
+    }
     use crate::naming::instance::Instance;
     use crate::naming::service::Cluster;
 

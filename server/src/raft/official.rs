@@ -156,8 +156,6 @@ pub struct Row {
     group_name: String,
     /// Instances of both kinds.
     pub ip_count: usize,
-    /// Clusters.
-    pub cluster_count: usize,
 }
 
 impl Row {
@@ -195,13 +193,8 @@ impl Official {
     /// # Errors
     /// When that could not be read.
     pub async fn service(&self, member: &str, id: &ServiceId) -> Result<Option<Shown>, ReadError> {
-        let query = format!("serviceName={}&namespaceId={}", encode(&id.name), encode(&id.namespace));
-        let body = match self.client.get(member, &format!("/v1/ns/catalog/service?{query}"), READ_TIMEOUT).await {
-            Ok(body) => body,
-            Err(PeerError::Status(_, text)) if text.starts_with("caused: service ") => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let catalog: CatalogService = serde_json::from_slice(&body)?;
+        let Some(catalog) = self.catalog(member, id).await? else { return Ok(None) };
+        let query = service_query(id);
         let lists = catalog.clusters.iter().filter(|cluster| !cluster.empty).map(|cluster| {
             let page = format!("clusterName={}&pageNo=1&pageSize={INSTANCES_MAX}", encode(&cluster.name));
             let path = format!("/v1/ns/catalog/instances?{query}&{page}");
@@ -219,6 +212,26 @@ impl Official {
             }
         }
         Ok(Some(Shown { data: persisted(catalog, instances)?, ephemeral }))
+    }
+
+    /// Whether a member has more of a service than ephemeral instances make; false when it does not know it.
+    /// Instances are not read.
+    ///
+    /// # Errors
+    /// When that could not be read.
+    pub async fn has_settings(&self, member: &str, id: &ServiceId) -> Result<bool, ReadError> {
+        let catalog = self.catalog(member, id).await?;
+        let data = catalog.map(|catalog| persisted(catalog, Instances::new())).transpose()?;
+        Ok(data.is_some_and(|data| data.is_custom()))
+    }
+
+    async fn catalog(&self, member: &str, id: &ServiceId) -> Result<Option<CatalogService>, ReadError> {
+        let path = format!("/v1/ns/catalog/service?{}", service_query(id));
+        match self.client.get(member, &path, READ_TIMEOUT).await {
+            Ok(body) => Ok(Some(serde_json::from_slice(&body)?)),
+            Err(PeerError::Status(_, text)) if text.starts_with("caused: service ") => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A page of a member's services in a namespace, counted from 1.
@@ -262,6 +275,10 @@ impl Official {
             Err(error) => Err(error),
         }
     }
+}
+
+fn service_query(id: &ServiceId) -> String {
+    format!("serviceName={}&namespaceId={}", encode(&id.name), encode(&id.namespace))
 }
 
 fn persisted(catalog: CatalogService, instances: Instances) -> Result<Persisted, ReadError> {

@@ -86,7 +86,13 @@ impl From<Poison> for Failure {
 
 impl From<NoLeader> for Failure {
     fn from(error: NoLeader) -> Self {
-        Failure::Again { reason: error.to_string(), leader: None }
+        match error {
+            // An election takes seconds.
+            NoLeader::Unknown => Failure::Again { reason: error.to_string(), leader: None },
+            NoLeader::NoOfficialNode | NoLeader::OldProtocol(_) => {
+                Failure::Final(NamingError::Nacos(500, format!("this needs consensus among the members: {error}")))
+            }
+        }
     }
 }
 
@@ -254,6 +260,8 @@ impl Relay {
         match self.client.write(&leader.raft, entry.into_request(), ENTRY_TIMEOUT).await {
             Ok(answer) if answer.success => Ok(()),
             Ok(answer) if answer.err_msg.starts_with(NOT_LEADER) => Err(again(answer.err_msg)),
+            // A leader that steps down gives no reason. It may be committed later.
+            Ok(answer) if answer.err_msg.is_empty() => Err(again("it gave up the write".to_owned())),
             Ok(answer) => {
                 let message = format!("the leader {} did not take the write: {}", leader.raft, answer.err_msg);
                 Err(Failure::Final(NamingError::Nacos(500, message)))
