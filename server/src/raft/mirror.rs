@@ -85,9 +85,9 @@ pub(super) fn install(registry: &Registry, id: &ServiceId, group: &Persisted) {
         id,
         || new_service(id),
         |state| {
-            let before = (Persisted::of(state), state.declared);
+            let (before, declared) = (Persisted::of(state), state.declared);
             assign(state, group);
-            let changed = before != (Persisted::of(state), true);
+            let changed = !declared || !before.equals(&Persisted::of(state));
             if changed {
                 state.last_modified = now_ms();
             }

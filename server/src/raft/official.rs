@@ -87,22 +87,36 @@ impl Persisted {
             || self.clusters.values().any(|cluster| *cluster != Cluster::default())
     }
 
-    /// Whether this, read from a member, shows a write that led to `other`: health and beats are not of consensus.
-    pub fn shows(&self, other: &Persisted) -> bool {
-        let same = |known: &Instance, other: &Instance| {
-            let known = Instance { healthy: other.healthy, last_beat: other.last_beat, ..known.clone() };
-            known == *other
+    /// Whether nothing would change by putting one in the place of the other; numbers that are none equal themselves.
+    pub fn equals(&self, other: &Persisted) -> bool {
+        let same = |one: &Instance, other: &Instance| {
+            let no_numbers = one.weight.is_nan() && other.weight.is_nan();
+            one == other
+                || no_numbers && Instance { weight: 0.0, ..one.clone() } == Instance { weight: 0.0, ..other.clone() }
         };
         self.protect_threshold.to_bits() == other.protect_threshold.to_bits()
             && self.metadata == other.metadata
             && self.selector == other.selector
-            && other.clusters.iter().all(|(name, cluster)| match self.clusters.get(name) {
-                Some(known) => known == cluster,
-                // A cluster that only an ephemeral instance or a removal made need not be everywhere.
-                None => *cluster == Cluster::default(),
-            })
+            && self.clusters == other.clusters
             && self.instances.len() == other.instances.len()
             && other.instances.iter().all(|(key, one)| self.instances.get(key).is_some_and(|known| same(known, one)))
+    }
+
+    /// Whether this, read from a member, shows a write that led to `other`: health and beats are not of consensus.
+    pub fn shows(&self, other: &Persisted) -> bool {
+        let mut shown = self.clone();
+        for (key, instance) in &mut shown.instances {
+            if let Some(other) = other.instances.get(key) {
+                (instance.healthy, instance.last_beat) = (other.healthy, other.last_beat);
+            }
+        }
+        // A cluster that only an ephemeral instance or a removal made need not be everywhere.
+        let has_clusters = other.clusters.iter().all(|(name, cluster)| match self.clusters.get(name) {
+            Some(known) => known == cluster,
+            None => *cluster == Cluster::default(),
+        });
+        shown.clusters.clone_from(&other.clusters);
+        has_clusters && shown.equals(other)
     }
 }
 
@@ -335,7 +349,9 @@ mod tests {
         };
         let written = with(instance.clone());
         assert!(with(Instance { healthy: false, last_beat: 9, ..instance.clone() }).shows(&written));
-        assert!(!with(Instance { weight: 3.0, ..instance }).shows(&written));
+        assert!(!with(Instance { weight: 3.0, ..instance.clone() }).shows(&written));
+        let no_number = with(Instance { weight: f64::NAN, ..instance });
+        assert!(no_number.equals(&no_number.clone()) && no_number.shows(&no_number) && !no_number.shows(&written));
         assert!(!Persisted::of(&ServiceState::new("g")).shows(&written));
     }
 }
