@@ -139,6 +139,11 @@ impl Entry {
         Entry { key, value, operation: "Write" }
     }
 
+    /// The key it is about.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// As it is sent to the leader.
     pub fn into_request(self) -> WriteRequest {
         let batch = Batch { keys: [STANDARD.encode(self.key)], values: [STANDARD.encode(self.value)] };

@@ -8,6 +8,7 @@
 //! - [`datum`]: keys and values of the group, and what must not be let into it
 //! - [`leader`]: who leads
 //! - [`official`]: what official members show of the group's data
+//! - [`plan`]: which entries a write needs
 //! - [`relay`]: writes, until this node takes part
 //! - [`mirror`]: reads, until this node takes part
 
@@ -15,5 +16,6 @@ pub mod datum;
 pub mod leader;
 pub mod mirror;
 pub mod official;
+pub mod plan;
 pub mod relay;
 pub mod rpc;

@@ -14,14 +14,14 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::datum::{Entry, Poison, check_id};
 use super::leader::{Leader, Leaders, NoLeader};
-use super::mirror::{assign, install};
+use super::mirror::install;
 use super::official::{Official, Persisted, ReadError};
+use super::plan::{Plan, PlanError};
 use super::rpc::RaftClient;
 use crate::naming::consistency::{Answer, Consistency, Group, Subject, Write};
 use crate::naming::error::NamingError;
-use crate::naming::instances::new_service;
 use crate::naming::registry::Registry;
-use crate::naming::service::{ServiceId, ServiceState};
+use crate::naming::service::ServiceId;
 use crate::naming::switch_entries;
 use crate::naming::switches::{SwitchDomain, Switches};
 
@@ -81,6 +81,15 @@ impl From<NamingError> for Failure {
 impl From<Poison> for Failure {
     fn from(poison: Poison) -> Self {
         Failure::Final(refused(&poison))
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(error) => error.into(),
+            PlanError::Poison(poison) => poison.into(),
+        }
     }
 }
 
@@ -167,37 +176,53 @@ impl Relay {
         let deadline = Instant::now() + WRITE_TIMEOUT;
         let turn = tokio::time::timeout_at(deadline.into(), self.turn(id).lock_owned());
         let _turn: Turn = turn.await.map_err(|_| not_committed("earlier writes to the service take too long"))?;
-        until_done(deadline, |avoid| self.attempt(id, subject, write, avoid)).await
+        let wanted = Mutex::new(None);
+        until_done(deadline, |avoid| self.attempt(id, subject, write, avoid, &wanted)).await
     }
 
-    /// Reads, changes, sends; then the same here.
+    /// Reads, changes, sends; then the same here. `wanted` is what an attempt before this one sent without learning
+    /// what became of it.
     async fn attempt(
         &self,
         id: &ServiceId,
         subject: Subject,
         write: &Write<'_>,
         avoid: Option<String>,
+        wanted: &Mutex<Option<Plan>>,
     ) -> Result<(), Failure> {
         let leader = self.leaders.find_writable(avoid.as_deref()).await?;
-        let before = match self.unshown(id) {
-            Some(written) => Some(written),
-            None => self.read(&leader, id).await?,
-        };
-        let plan = self.plan(id, subject, write, before.as_ref())?;
+        let shown = self.read(&leader, id).await?;
+        let earlier = wanted.lock().take();
+        if let Some(plan) = earlier
+            && plan.is_shown(shown.as_ref())
+        {
+            // A member shows what was committed only.
+            self.apply(id, write, plan.after.as_ref());
+            return Ok(());
+        }
+        let before = self.unshown(id).or(shown);
+        let here = self.registry.get(id).map(|service| service.read().clone());
+        let plan = Plan::of(id, subject, write, here, before.as_ref())?;
         if plan.entries.is_empty() {
             // Nothing that the members keep together; what is left of it is this node's alone.
             write(&self.registry, &Consistency::permitting())?;
             return Ok(());
         }
-        for entry in plan.entries {
-            self.send(&leader, entry).await?;
+        *wanted.lock() = Some(plan.clone());
+        for entry in &plan.entries {
+            self.send(&leader, entry.clone()).await?;
         }
-        self.wait_shown(&leader, id, plan.after.as_ref()).await;
-        // Here as there: first the ephemeral part of the write, then exactly what was committed.
+        self.wait_shown(&leader, id, &plan).await;
+        self.apply(id, write, plan.after.as_ref());
+        Ok(())
+    }
+
+    /// Here as there: first the ephemeral part of the write, then exactly what was committed.
+    fn apply(&self, id: &ServiceId, write: &Write<'_>, after: Option<&Persisted>) {
         if let Err(error) = write(&self.registry, &Consistency::permitting()) {
             tracing::debug!(service = %id.name, %error, "the views of the cluster differ");
         }
-        match &plan.after {
+        match after {
             Some(after) => {
                 install(&self.registry, id, after);
                 self.held.lock().insert(id.clone());
@@ -207,7 +232,6 @@ impl Relay {
                 self.held.lock().shift_remove(id);
             }
         }
-        Ok(())
     }
 
     async fn read(&self, leader: &Leader, id: &ServiceId) -> Result<Option<Persisted>, Failure> {
@@ -215,41 +239,6 @@ impl Relay {
             Ok(shown) => Ok(shown.map(|shown| shown.data)),
             Err(error) => Err(unreadable(leader, &error)),
         }
-    }
-
-    /// What a write comes to, worked out beside the registry.
-    fn plan(
-        &self,
-        id: &ServiceId,
-        subject: Subject,
-        write: &Write<'_>,
-        before: Option<&Persisted>,
-    ) -> Result<Plan, Failure> {
-        let scratch = Registry::new();
-        let here = self.registry.get(id).map(|service| service.read().clone());
-        if let Some(state) = start_of(id, here, before) {
-            scratch.get_or_create(id, || state);
-        }
-        write(&scratch, &Consistency::permitting())?;
-        let Some(service) = scratch.get(id) else {
-            let entries = before.map(|_| Entry::remove(id)).into_iter().collect();
-            return Ok(Plan { entries, after: None });
-        };
-        let checksum = service.view().checksum.clone();
-        let state = service.read();
-        let after = Persisted::of(&state);
-        let mut entries = Vec::new();
-        let instances_changed = match before {
-            Some(before) => before.instances != after.instances,
-            None => !after.instances.is_empty(),
-        };
-        if subject == Subject::Service || (before.is_none() && instances_changed) {
-            entries.push(Entry::meta(id, &state, &checksum)?);
-        }
-        if instances_changed {
-            entries.push(Entry::list(id, after.instances.values()));
-        }
-        Ok(Plan { entries, after: Some(after) })
     }
 
     async fn send(&self, leader: &Leader, entry: Entry) -> Result<(), Failure> {
@@ -271,24 +260,19 @@ impl Relay {
         }
     }
 
-    async fn wait_shown(&self, leader: &Leader, id: &ServiceId, after: Option<&Persisted>) {
+    async fn wait_shown(&self, leader: &Leader, id: &ServiceId, plan: &Plan) {
         let deadline = Instant::now() + SHOWN_TIMEOUT;
         while Instant::now() < deadline {
-            if let Ok(shown) = self.official.service(&leader.http, id).await {
-                let is_shown = match (&shown, after) {
-                    (Some(shown), Some(after)) => shown.data.shows(after),
-                    (None, None) => true,
-                    (None, Some(_)) | (Some(_), None) => false,
-                };
-                if is_shown {
-                    self.unshown.lock().remove(id);
-                    return;
-                }
+            if let Ok(shown) = self.read(leader, id).await
+                && plan.is_shown(shown.as_ref())
+            {
+                self.unshown.lock().remove(id);
+                return;
             }
             tokio::time::sleep(SHOWN_POLL).await;
         }
         tracing::warn!(service = %id.name, leader = leader.http, "a committed write is not shown by the leader yet");
-        if let Some(after) = after {
+        if let Some(after) = &plan.after {
             self.unshown.lock().insert(id.clone(), (after.clone(), Instant::now()));
         }
     }
@@ -330,37 +314,15 @@ impl Relay {
         if known.ephemeral > 0 || !known.data.instances.is_empty() || self.registry.get(id).is_some() {
             return;
         }
+        let plan = Plan::removal(id);
         match self.send(&leader, Entry::remove(id)).await {
             Ok(()) => {
                 self.held.lock().shift_remove(id);
-                self.wait_shown(&leader, id, None).await;
+                self.wait_shown(&leader, id, &plan).await;
             }
             Err(_) => tracing::warn!(service = %id.name, "an empty service could not be removed at the other members"),
         }
     }
-}
-
-struct Plan {
-    entries: Vec<Entry>,
-    /// What the group holds afterwards; `None` when the service is gone.
-    after: Option<Persisted>,
-}
-
-/// The service as the group has it, with the ephemeral instances that are here; `None` when neither has anything.
-fn start_of(id: &ServiceId, here: Option<ServiceState>, group: Option<&Persisted>) -> Option<ServiceState> {
-    let Some(group) = group else {
-        // What is here of it and not there is not persistent.
-        let mut state = here?;
-        let fresh = new_service(id);
-        state.persistent.clear();
-        (state.protect_threshold, state.metadata, state.selector) =
-            (fresh.protect_threshold, fresh.metadata, fresh.selector);
-        let gone = state.declared && state.ephemeral.is_empty();
-        return (!gone).then_some(state);
-    };
-    let mut state = here.unwrap_or_else(|| new_service(id));
-    assign(&mut state, group);
-    Some(state)
 }
 
 fn not_committed(reason: &str) -> NamingError {
