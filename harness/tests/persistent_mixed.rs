@@ -141,6 +141,7 @@ async fn persistent_writes_through_tandem_are_kept_by_the_real_nodes() {
     poison(&nodes).await;
 
     let held = name_owned_by(&cluster, nodes.tandem, "inst");
+    change_of_leader(&nodes, real, &held).await;
     nodes.write(&format!("POST /instance?serviceName={held}&ip=10.1.0.9&port=80&ephemeral=false")).await;
     // A Tandem node that starts has it before clients are let in.
     cluster.kill_node(nodes.tandem).await.unwrap();
@@ -274,6 +275,45 @@ async fn poison(nodes: &Nodes) {
     }
     nodes.write("PUT /service?serviceName=poisoned&protectThreshold=0.5").await;
     nodes.shown("GET /service?serviceName=poisoned", |value| value["protectThreshold"] == 0.5).await;
+}
+
+/// Right after the leader changed, real nodes acknowledge writes for seconds that are lost
+/// (compat/spec/jraft.md §8). Through Tandem none is.
+async fn change_of_leader(nodes: &Nodes, real: usize, service: &str) {
+    let core = nodes.urls[real].replace("/v1/ns", "/v1/core");
+    let group = "naming_persistent_service";
+    let members = || async {
+        let reply = nodes.client.get(format!("{core}/cluster/nodes")).send().await.unwrap();
+        reply.json::<Value>().await.unwrap()
+    };
+    let leader_of = |member: &Value| {
+        member["extendInfo"]["raftMetaData"]["metaDataMap"][group]["leader"].as_str().map(str::to_owned)
+    };
+    let known = members().await;
+    let is_real = |member: &&Value| member["extendInfo"]["tandem"].is_null();
+    let real_members: Vec<&Value> = known["data"].as_array().unwrap().iter().filter(is_real).collect();
+    let leader = leader_of(real_members[0]).unwrap();
+    let raft =
+        |member: &Value| format!("{}:{}", member["ip"].as_str().unwrap(), member["port"].as_i64().unwrap() - 1000);
+    let next = real_members.iter().map(|member| raft(member)).find(|raft| *raft != leader).unwrap();
+    let command = serde_json::json!({ "groupId": group, "command": "transferLeader", "value": next });
+    let reply = nodes.client.post(format!("{core}/ops/raft")).json(&command).send().await.unwrap();
+    let text = reply.text().await.unwrap();
+    assert!(text.contains("\"code\":200"), "{text}");
+    let ips: Vec<String> = (1..=5).map(|n| format!("10.4.0.{n}")).collect();
+    for ip in &ips {
+        nodes.write(&format!("POST /instance?serviceName={service}&ip={ip}&port=80&ephemeral=false")).await;
+    }
+    // That the leader did change, or nothing was shown.
+    let begun = Instant::now();
+    while !members().await["data"].as_array().unwrap().iter().any(|one| leader_of(one).as_ref() == Some(&next)) {
+        assert!(begun.elapsed() < SWITCH_LIMIT, "{next} does not lead");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    nodes.agree(service, "DEFAULT", &ips.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for ip in &ips {
+        nodes.write(&format!("DELETE /instance?serviceName={service}&ip={ip}&port=80&ephemeral=false")).await;
+    }
 }
 
 /// One real node of two is gone: nothing can be committed, so nothing may be acknowledged; what is known stays.
