@@ -4,6 +4,7 @@
 //! - [`naming`]: services, instances, beats, push; knows no peer and no HTTP
 //! - [`cluster`]: members, their states, who is responsible for what
 //! - [`distro`]: ephemeral instances replicated between nodes
+//! - [`raft`]: persistent data, kept with the official members
 //! - [`http`]: the client API and what peers call, one file per official controller
 //! - [`settings`], [`node`], [`tasks`]: what the operator said, the wiring, and background work
 //! - [`telemetry`]: log and metrics
@@ -17,6 +18,7 @@ pub mod http;
 pub mod java;
 pub mod naming;
 pub mod node;
+pub mod raft;
 pub mod settings;
 pub mod tasks;
 pub mod telemetry;

@@ -16,8 +16,14 @@ use crate::naming::consistency::Consistency;
 use crate::naming::expiry::Expiry;
 use crate::naming::push::Push;
 use crate::naming::registry::Registry;
+use crate::naming::service::ServiceId;
 use crate::naming::subscribers::{PushCount, Subscribers};
 use crate::naming::switches::Switches;
+use crate::raft::leader::Leaders;
+use crate::raft::mirror;
+use crate::raft::official::Official;
+use crate::raft::relay::Relay;
+use crate::raft::rpc::RaftClient;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics;
@@ -54,6 +60,8 @@ pub struct Node {
     pub client: reqwest::Client,
     /// Replication of ephemeral instances.
     pub distro: Arc<Distro>,
+    /// Persistent writes and reads of a cluster with official members.
+    pub relay: Arc<Relay>,
     /// Background work.
     pub tasks: Tasks,
 }
@@ -67,16 +75,20 @@ impl Node {
         let registry = Arc::new(Registry::new());
         let switches = Arc::new(Switches::default());
         let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
+        let peer_client = Arc::new(peer_client);
+        let consistency = Arc::new(Consistency::new(settings.standalone));
+        let relay = Arc::new(relay(&registry, &switches, &members, &peer_client));
+        consistency.join(Arc::clone(&relay) as _);
         let distro = Distro::new(
             Arc::clone(&registry),
             Arc::clone(&members),
-            Arc::new(peer_client),
+            peer_client,
             settings.distro.clone(),
             Arc::clone(&switches),
         );
         Arc::new(Node {
             registry,
-            consistency: Arc::new(Consistency::new(settings.standalone)),
+            consistency,
             switches,
             subscribers: Arc::new(Subscribers::default()),
             pushes: Arc::new(PushCount::default()),
@@ -84,6 +96,7 @@ impl Node {
             departures: Departures::default(),
             status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
             distro,
+            relay,
             members,
             client,
             tasks,
@@ -107,6 +120,10 @@ impl Node {
         self.start_naming();
         self.tasks.spawn("metrics upkeep", metrics::upkeep());
         self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
+        if !self.settings.standalone {
+            let rounds = mirror::load(&self.relay).await;
+            self.tasks.spawn("mirror of persistent data", mirror::run(Arc::clone(&self.relay), rounds));
+        }
         self.status.serves();
         Ok(())
     }
@@ -140,12 +157,29 @@ impl Node {
             period: naming.empty_service_period,
         };
         let distro = Arc::clone(&self.distro);
-        let cleaning = cleaner::run(Arc::clone(&self.registry), clean, move |service| distro.responsible(service));
-        self.tasks.spawn("cleaner", cleaning);
+        let (relay, tasks) = (Arc::clone(&self.relay), self.tasks.clone());
+        let removed = move |id: &ServiceId| {
+            let (relay, id) = (Arc::clone(&relay), id.clone());
+            tasks.spawn("removal of an empty service", async move { relay.cleaned(&id).await });
+        };
+        let responsible = move |service: &str| distro.responsible(service);
+        self.tasks.spawn("cleaner", cleaner::run(Arc::clone(&self.registry), clean, responsible, removed));
     }
 
     /// Stops the background work; call it when nothing is served any more.
     pub async fn stop(&self) {
         self.tasks.stop(STOP_MAX).await;
     }
+}
+
+fn relay(
+    registry: &Arc<Registry>,
+    switches: &Arc<Switches>,
+    members: &Arc<Members>,
+    client: &Arc<PeerClient>,
+) -> Relay {
+    let official = Official::new(Arc::clone(client));
+    let raft = Arc::new(RaftClient::default());
+    let leaders = Leaders::new(Arc::clone(members), Arc::clone(&raft), official.clone());
+    Relay::new(Arc::clone(registry), Arc::clone(switches), raft, leaders, official)
 }

@@ -15,7 +15,7 @@ use crate::naming::service::{ServiceId, ServiceState};
 mod read;
 
 pub(super) use read::RawInstance;
-pub use read::{Datum, read_map};
+pub use read::{Datum, read_list, read_map};
 
 /// What every key of an ephemeral instance list begins with.
 pub const EPHEMERAL_PREFIX: &str = "com.alibaba.nacos.naming.iplist.ephemeral.";
@@ -106,7 +106,7 @@ impl MapWriter {
 }
 
 /// One instance with its computed fields; `null`s are left out.
-pub(super) fn write_instance(out: &mut Vec<u8>, instance: &Instance) {
+pub(crate) fn write_instance(out: &mut Vec<u8>, instance: &Instance) {
     out.push(b'{');
     optional(out, "instanceId", instance.instance_id.as_deref());
     field(out, "ip");

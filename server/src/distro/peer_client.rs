@@ -201,6 +201,14 @@ impl PeerClient {
         finish(self.request(Method::GET, peer, &path, &self.headers.get).timeout(SUBSCRIBERS_TIMEOUT)).await
     }
 
+    /// Reads what a peer shows to everybody; `path_and_query` without the context path.
+    ///
+    /// # Errors
+    /// When the peer did not answer it with success.
+    pub async fn get(&self, peer: &str, path_and_query: &str, timeout: Duration) -> Result<Bytes, PeerError> {
+        finish(self.request(Method::GET, peer, path_and_query, &self.headers.get).timeout(timeout)).await
+    }
+
     /// Hands a client's request on; `path_and_query` as it came, context path included. Returns status and body of
     /// whatever the peer answered. Waits 2 s to connect and 2 s for the answer (§5.3).
     ///

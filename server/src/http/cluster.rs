@@ -7,7 +7,9 @@ use super::request::Request;
 use super::response::Response;
 use super::routes::{Answer, Route};
 use crate::java;
+use crate::naming::consistency::{Consistency, Subject};
 use crate::naming::error::NamingError;
+use crate::naming::registry::Registry;
 use crate::naming::service::{Cluster, ServiceId};
 use crate::naming::{clusters, health_checker, metadata, validate};
 use crate::node::Node;
@@ -39,7 +41,10 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             use_instance_port: java::lang_bool(&use_instance_port),
             metadata: metadata::parse(&params.optional("metadata", ""))?.unwrap_or_default(),
         };
-        clusters::update(&node.registry, &node.consistency, &id, &cluster, settings)?;
+        let update = |registry: &Registry, consistency: &Consistency| {
+            clusters::update(registry, consistency, &id, &cluster, settings.clone())
+        };
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, update).await?;
         Ok(Response::text("ok"))
     })
 }

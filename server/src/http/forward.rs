@@ -12,7 +12,10 @@ use super::request::Request;
 use super::response::{JSON, Response};
 use crate::distro::beats::Beat;
 use crate::distro::peer_client::{PeerError, encode};
+use crate::java;
+use crate::naming::consistency::Group as _;
 use crate::node::Node;
+use crate::raft::mirror;
 
 /// What official nodes carry in their agent; such a request is never handed on again.
 const PEER_AGENT: &str = "Nacos-Server";
@@ -57,7 +60,25 @@ pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response>
     if let Some(answer) = in_batch(node, request, &owner).await {
         return Some(answer);
     }
-    Some(hand_on(node, request, &owner).await)
+    let answer = hand_on(node, request, &owner).await;
+    if answer.status == 200 {
+        look_after(node, request).await;
+    }
+    Some(answer)
+}
+
+fn is_beat(request: &Request) -> bool {
+    request.path.ends_with("/beat") || request.path.ends_with("/clientBeat")
+}
+
+/// A persistent write went to another member: read what became of it, so that the client finds it here.
+async fn look_after(node: &Arc<Node>, request: &Request) {
+    let params = &request.params;
+    let Ok(id) = super::instance::service_id(params) else { return };
+    let persistent = params.get("ephemeral").is_some_and(|text| !java::lang_bool(java::trim(text)));
+    if (persistent || node.relay.holds(&id)) && !is_beat(request) && node.relay.exists() {
+        mirror::look(&node.relay, &id).await;
+    }
 }
 
 /// The owner's answer to a beat that went there in a batch; `None` when it must go by itself.

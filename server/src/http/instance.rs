@@ -10,9 +10,11 @@ use super::routes::{Answer, Route};
 use super::{instance_beat, instance_list, instance_metadata};
 use crate::java;
 use crate::naming::agent::{Agent, ClientType};
+use crate::naming::consistency::{Consistency, Subject};
 use crate::naming::error::NamingError;
 use crate::naming::instance::{DEFAULT_CLUSTER, Instance, InstanceKey};
 use crate::naming::json::JsonBuffer;
+use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
 use crate::naming::view::instances_in_order;
 use crate::naming::{instances, metadata, validate};
@@ -108,9 +110,20 @@ fn parse(node: &Node, params: &Params) -> Result<(ServiceId, Instance), ApiError
 fn register<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let (id, instance) = parse(node, &request.params)?;
-        instances::register(&node.registry, &node.consistency, &id, instance)?;
+        store(node, &id, instance).await?;
         Ok(Response::text("ok"))
     })
+}
+
+/// Registers an instance, with the other members' consent when it is persistent.
+pub(super) async fn store(node: &Node, id: &ServiceId, instance: Instance) -> Result<(), NamingError> {
+    if instance.ephemeral {
+        return instances::register(&node.registry, &node.consistency, id, instance);
+    }
+    let register = |registry: &Registry, consistency: &Consistency| {
+        instances::register(registry, consistency, id, instance.clone())
+    };
+    node.consistency.write_persistent(&node.registry, id, Subject::Instances, register).await
 }
 
 /// Java clients may only update what is there; everyone else registers.
@@ -123,7 +136,7 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         if strict {
             must_exist(node, &id, &instance)?;
         }
-        instances::register(&node.registry, &node.consistency, &id, instance)?;
+        store(node, &id, instance).await?;
         Ok(Response::text("ok"))
     })
 }
@@ -146,7 +159,10 @@ fn patch<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let ip = params.required("ip")?.into_owned();
         let port = int(&params.required("port")?)?;
         let key = InstanceKey { ip, port, cluster: cluster(params) };
-        instances::patch(&node.registry, &node.consistency, &id, &key, |instance| apply_patch(params, instance))?;
+        let patch = |registry: &Registry, consistency: &Consistency| {
+            instances::patch(registry, consistency, &id, &key, |instance| apply_patch(params, instance))
+        };
+        node.consistency.write(&node.registry, &id, Subject::Instances, patch).await?;
         Ok(Response::text("ok"))
     })
 }
@@ -175,7 +191,15 @@ fn deregister<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let instance = address(node, &request.params)?;
         let id = service_id(&request.params)?;
-        instances::deregister(&node.registry, &node.consistency, &id, &instance.key(), instance.ephemeral)?;
+        let (key, ephemeral) = (instance.key(), instance.ephemeral);
+        let deregister = |registry: &Registry, consistency: &Consistency| {
+            instances::deregister(registry, consistency, &id, &key, ephemeral)
+        };
+        if ephemeral {
+            deregister(&node.registry, &node.consistency)?;
+        } else {
+            node.consistency.write_persistent(&node.registry, &id, Subject::Instances, deregister).await?;
+        }
         Ok(Response::text("ok"))
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
-use super::instance::{int, namespace, service_id};
+use super::instance::{int, namespace, service_id, store};
 use super::instance_list::legacy_id;
 use super::request::{Params, Request};
 use super::response::{ApiError, Response};
@@ -14,7 +14,7 @@ use crate::naming::beat::{self, Known};
 use crate::naming::instance::{DEFAULT_CLUSTER, Instance, InstanceKey, Metadata};
 use crate::naming::json::{JsonBuffer, jackson_message};
 use crate::naming::service::ServiceId;
-use crate::naming::{instances, validate};
+use crate::naming::validate;
 use crate::node::Node;
 use crate::telemetry::metrics;
 
@@ -65,7 +65,7 @@ pub(super) fn beat<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> 
         let full = full_beat(params)?;
         let light_port = int(&params.optional("port", "0"))?;
         let id = service_id(params)?;
-        answer(node, params, &id, full, light_port)
+        answer(node, params, &id, full, light_port).await
     })
 }
 
@@ -77,7 +77,7 @@ pub(super) fn client_beat<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answ
         let light_port = int(&params.optional("port", "0"))?;
         let id = legacy_id(params)?;
         debug_assert_eq!(&*id.namespace, namespace(params));
-        answer(node, params, &id, full, light_port)
+        answer(node, params, &id, full, light_port).await
     })
 }
 
@@ -106,7 +106,7 @@ fn full_beat(params: &Params) -> Result<Option<RsInfo>, ApiError> {
     })
 }
 
-fn answer(
+async fn answer(
     node: &Node,
     params: &Params,
     id: &ServiceId,
@@ -130,7 +130,7 @@ fn answer(
                     let key = InstanceKey { ip: ip.clone(), port: full.port, cluster: cluster.clone() };
                     match beat::refresh(&node.registry, id, &key) {
                         Some(known) => Some(known),
-                        None => Some(register(node, id, full, key)?),
+                        None => Some(register(node, id, full, key).await?),
                     }
                 }
                 // Official Nacos answers so too, and then can apply no later write to the service
@@ -155,7 +155,7 @@ fn answer(
 }
 
 /// A full beat of an unknown instance registers it, unchecked but for names.
-fn register(node: &Node, id: &ServiceId, full: RsInfo, key: InstanceKey) -> Result<Known, ApiError> {
+async fn register(node: &Node, id: &ServiceId, full: RsInfo, key: InstanceKey) -> Result<Known, ApiError> {
     let instance = Instance {
         ip: key.ip.clone(),
         port: key.port,
@@ -167,6 +167,6 @@ fn register(node: &Node, id: &ServiceId, full: RsInfo, key: InstanceKey) -> Resu
         last_beat: crate::clock::now_ms(),
         ..Instance::default()
     };
-    instances::register(&node.registry, &node.consistency, id, instance)?;
+    store(node, id, instance).await?;
     Ok(beat::refresh(&node.registry, id, &key).unwrap_or(Known { interval: None }))
 }

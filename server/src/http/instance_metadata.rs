@@ -10,9 +10,11 @@ use super::request::Request;
 use super::response::{ApiError, Response};
 use super::routes::Answer;
 use crate::java;
+use crate::naming::consistency::{Consistency, Subject};
 use crate::naming::instance::{DEFAULT_CLUSTER, InstanceKey};
 use crate::naming::json::JsonBuffer;
 use crate::naming::metadata_batch::{self, Action, Targets};
+use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
 use crate::naming::{metadata, validate};
 use crate::node::Node;
@@ -35,15 +37,15 @@ impl Default for Named {
 
 /// `PUT`: merges keys.
 pub(super) fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
-    Box::pin(async { apply(node, request, Action::Update) })
+    Box::pin(async { apply(node, request, Action::Update).await })
 }
 
 /// `DELETE`: takes keys away.
 pub(super) fn remove<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
-    Box::pin(async { apply(node, request, Action::Remove) })
+    Box::pin(async { apply(node, request, Action::Remove).await })
 }
 
-fn apply(node: &Node, request: &Request, action: Action) -> Result<Response, ApiError> {
+async fn apply(node: &Node, request: &Request, action: Action) -> Result<Response, ApiError> {
     let params = &request.params;
     let name = params.required("serviceName")?;
     let kind = params.optional("consistencyType", "");
@@ -53,7 +55,10 @@ fn apply(node: &Node, request: &Request, action: Action) -> Result<Response, Api
     let updated = match targets(&kind, &named) {
         Some(targets) if validate::service_name_format(&name).is_ok() => {
             let id = ServiceId::new(namespace(params), name.as_ref());
-            metadata_batch::apply(&node.registry, &node.consistency, &id, &targets, &given, action)?
+            let batch = |registry: &Registry, consistency: &Consistency| {
+                metadata_batch::apply(registry, consistency, &id, &targets, &given, action)
+            };
+            node.consistency.write(&node.registry, &id, Subject::Instances, batch).await?
         }
         _ => Vec::new(),
     };

@@ -89,6 +89,7 @@ impl From<NamingError> for ApiError {
         match error {
             NamingError::Illegal(message) => ApiError::illegal(message),
             NamingError::Nacos(_, message) => ApiError::internal(message),
+            error @ NamingError::NeedsConsensus(_) => ApiError::internal(error.to_string()),
             NamingError::Internal(causes) => ApiError { status: 500, causes },
         }
     }

@@ -8,7 +8,9 @@ use super::response::{ApiError, Response};
 use super::routes::{Answer, Route};
 use super::service_list;
 use crate::java;
+use crate::naming::consistency::{Consistency, Subject};
 use crate::naming::error::NamingError;
+use crate::naming::registry::Registry;
 use crate::naming::service::{Selector, ServiceId};
 use crate::naming::{catalog, metadata, selector, services};
 use crate::node::Node;
@@ -56,7 +58,10 @@ fn create<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let metadata = metadata::parse(params.spring_optional("metadata", ""))?.unwrap_or_default();
         let selector = parse_selector(params.spring_optional("selector", ""))?;
         let settings = services::Settings { protect_threshold, metadata, selector };
-        services::create(&node.registry, &node.consistency, &id, settings)?;
+        let create = |registry: &Registry, consistency: &Consistency| {
+            services::create(registry, consistency, &id, settings.clone())
+        };
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, create).await?;
         Ok(Response::text("ok"))
     })
 }
@@ -64,7 +69,8 @@ fn create<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 fn remove<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let id = spring_id(request)?;
-        services::delete(&node.registry, &node.consistency, &id)?;
+        let delete = |registry: &Registry, consistency: &Consistency| services::delete(registry, consistency, &id);
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, delete).await?;
         Ok(Response::text("ok"))
     })
 }
@@ -95,7 +101,10 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             metadata: metadata::parse(&params.optional("metadata", ""))?.unwrap_or_default(),
             selector: parse_selector(&params.optional("selector", ""))?,
         };
-        services::update(&node.registry, &node.consistency, &id, settings)?;
+        let update = |registry: &Registry, consistency: &Consistency| {
+            services::update(registry, consistency, &id, settings.clone())
+        };
+        node.consistency.write_persistent(&node.registry, &id, Subject::Service, update).await?;
         Ok(Response::text("ok"))
     })
 }

@@ -49,7 +49,8 @@ pub fn catalog_service(service: &Service) -> Vec<u8> {
     json.into_bytes()
 }
 
-fn catalog_cluster(json: &mut JsonBuffer, service: &str, name: &str, cluster: &Cluster, empty: bool) {
+/// A cluster as `catalog/service` shows it, and as the service's record in consensus holds it.
+pub fn catalog_cluster(json: &mut JsonBuffer, service: &str, name: &str, cluster: &Cluster, empty: bool) {
     json.raw("{\"serviceName\":").string(service).raw(",\"name\":").string(name).raw(",\"healthChecker\":");
     health_checker::write(json, &cluster.health_checker);
     json.raw(",\"defaultPort\":80,\"defaultCheckPort\":80,\"useIPPort4Check\":").bool(cluster.use_instance_port);

@@ -68,8 +68,13 @@ impl Cleaner {
     }
 }
 
-/// Cleans until dropped.
-pub async fn run(registry: Arc<Registry>, settings: CleanSettings, responsible: impl Fn(&str) -> bool) {
+/// Cleans until dropped; `removed` is told of every service that went.
+pub async fn run(
+    registry: Arc<Registry>,
+    settings: CleanSettings,
+    responsible: impl Fn(&str) -> bool,
+    removed: impl Fn(&ServiceId),
+) {
     if !settings.enabled {
         return;
     }
@@ -78,6 +83,7 @@ pub async fn run(registry: Arc<Registry>, settings: CleanSettings, responsible: 
     loop {
         for id in cleaner.run(&registry, &responsible) {
             tracing::info!(namespace = %id.namespace, service = %id.name, "removed a service that stayed empty");
+            removed(&id);
         }
         tokio::time::sleep(settings.period).await;
     }

@@ -228,7 +228,7 @@ mod tests {
         let (registry, _, id) = setup();
         let refused =
             register(&registry, &Consistency::new(false), &id, Instance { ephemeral: false, ..instance("a") });
-        assert!(matches!(refused, Err(NamingError::Nacos(500, _))));
+        assert_eq!(refused, Err(NamingError::NeedsConsensus("a persistent instance")));
         assert!(registry.get(&id).is_none());
     }
 }

@@ -24,13 +24,16 @@ pub struct Settings {
 const CHANGED: Change =
     Change { persistent: true, ephemeral_local: false, ephemeral_peer: false, health: false, removed: false };
 
-/// Creates a service that is not known; the caller has asked.
+/// Creates a service that is not known.
 pub fn create(
     registry: &Registry,
     consistency: &Consistency,
     id: &ServiceId,
     settings: Settings,
 ) -> Result<(), NamingError> {
+    if registry.get(id).is_some() {
+        return Err(NamingError::illegal(format!("specified service already exists, serviceName : {}", id.name)));
+    }
     validate::service_name_syntax(&id.name)?;
     consistency.admit("a service")?;
     set(registry, id, settings);

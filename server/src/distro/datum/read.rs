@@ -83,6 +83,15 @@ pub fn read_map(body: &[u8], now: i64) -> Result<Vec<(String, Datum)>, serde_jso
     Ok(map.into_iter().map(|(key, raw)| (key, datum(raw, now))).collect())
 }
 
+/// Reads a bare list of instances.
+///
+/// # Errors
+/// What is wrong with the JSON.
+pub fn read_list(json: &str, now: i64) -> Result<Vec<Instance>, serde_json::Error> {
+    let list: Vec<RawInstance> = serde_json::from_str(json)?;
+    Ok(list.into_iter().map(|raw| raw.into_instance(now)).collect())
+}
+
 fn datum(raw: Option<RawDatum>, now: i64) -> Datum {
     let Some(raw) = raw else { return Datum { key: None, instances: None } };
     let instances = raw

@@ -1,0 +1,21 @@
+//! Persistent data: the JRaft group `naming_persistent_service` of the official members (compat/spec/jraft.md).
+//!
+//! This node is listed as a member of the group and does not take part in it yet. Until it does, writes are taken to
+//! its leader and what it holds is read over HTTP.
+//!
+//! # Layout
+//! - [`rpc`]: messages and calls of JRaft's gRPC
+//! - [`datum`]: keys and values of the group, and what must not be let into it
+//! - [`leader`]: who leads
+//! - [`official`]: what official members show of the group's data
+//! - [`plan`]: which entries a write needs
+//! - [`relay`]: writes, until this node takes part
+//! - [`mirror`]: reads, until this node takes part
+
+pub mod datum;
+pub mod leader;
+pub mod mirror;
+pub mod official;
+pub mod plan;
+pub mod relay;
+pub mod rpc;

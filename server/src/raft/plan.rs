@@ -1,0 +1,190 @@
+//! What a persistent write comes to: the entries it needs, worked out beside the registry.
+
+use super::datum::{Entry, Poison};
+use super::mirror::assign;
+use super::official::Persisted;
+use crate::naming::consistency::{Consistency, Subject, Write};
+use crate::naming::error::NamingError;
+use crate::naming::instances::new_service;
+use crate::naming::registry::Registry;
+use crate::naming::service::{ServiceId, ServiceState};
+
+/// The entries of a write, and what the group holds after them.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// To be committed in this order; none when nothing changes for the group.
+    pub entries: Vec<Entry>,
+    /// What the group holds afterwards; `None` when the service is gone.
+    pub after: Option<Persisted>,
+}
+
+/// Why a write is not to be committed.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// The write itself says no.
+    #[error(transparent)]
+    Refused(#[from] NamingError),
+    /// It would damage the members.
+    #[error(transparent)]
+    Poison(#[from] Poison),
+}
+
+impl Plan {
+    /// Runs the write on what the group holds (`before`) together with the ephemeral instances that are `here`.
+    ///
+    /// # Errors
+    /// When the write is refused.
+    pub fn of(
+        id: &ServiceId,
+        subject: Subject,
+        write: &Write<'_>,
+        here: Option<ServiceState>,
+        before: Option<&Persisted>,
+    ) -> Result<Self, PlanError> {
+        let scratch = Registry::new();
+        if let Some(state) = start_of(id, here, before) {
+            scratch.get_or_create(id, || state);
+        }
+        write(&scratch, &Consistency::permitting())?;
+        let Some(service) = scratch.get(id) else {
+            let entries = before.map(|_| Entry::remove(id)).into_iter().collect();
+            return Ok(Plan { entries, after: None });
+        };
+        let checksum = service.view().checksum.clone();
+        let state = service.read();
+        let after = Persisted::of(&state);
+        let instances_changed = match before {
+            Some(before) => before.instances != after.instances,
+            None => !after.instances.is_empty(),
+        };
+        let mut entries = Vec::new();
+        // A service that the members do not know comes before its instances.
+        if subject == Subject::Service || (before.is_none() && instances_changed) {
+            entries.push(Entry::meta(id, &state, &checksum)?);
+        }
+        if instances_changed {
+            entries.push(Entry::list(id, after.instances.values()));
+        }
+        Ok(Plan { entries, after: Some(after) })
+    }
+
+    /// That a service goes.
+    pub fn removal(id: &ServiceId) -> Self {
+        Plan { entries: vec![Entry::remove(id)], after: None }
+    }
+
+    /// Whether what a member shows is what this leads to.
+    pub fn is_shown(&self, shown: Option<&Persisted>) -> bool {
+        match (shown, &self.after) {
+            (Some(shown), Some(after)) => shown.shows(after),
+            (None, None) => true,
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+/// The service to start from; `None` when neither the group nor this node has anything of it.
+fn start_of(id: &ServiceId, here: Option<ServiceState>, group: Option<&Persisted>) -> Option<ServiceState> {
+    let Some(group) = group else {
+        // What is here of it and not there is not persistent.
+        let mut state = here?;
+        let fresh = new_service(id);
+        state.persistent.clear();
+        (state.protect_threshold, state.metadata, state.selector) =
+            (fresh.protect_threshold, fresh.metadata, fresh.selector);
+        let gone = state.declared && state.ephemeral.is_empty();
+        return (!gone).then_some(state);
+    };
+    let mut state = here.unwrap_or_else(|| new_service(id));
+    assign(&mut state, group);
+    Some(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming::instance::{Instance, Metadata};
+    use crate::naming::selector;
+    use crate::naming::services::{self, Settings};
+    use crate::naming::{clusters, health_checker, instances, service};
+
+    fn id() -> ServiceId {
+        ServiceId::new("public", "g@@s")
+    }
+
+    fn instance(ip: &str) -> Instance {
+        Instance { ip: ip.to_owned(), port: 80, ephemeral: false, ..Instance::default() }
+    }
+
+    /// Operation and kind of each entry.
+    fn kinds(plan: &Plan) -> Vec<String> {
+        let kind = |entry: &Entry| {
+            let request = entry.clone().into_request();
+            let is_meta = entry.key().contains(".domains.meta.");
+            format!("{} {}", request.operation, if is_meta { "meta" } else { "list" })
+        };
+        plan.entries.iter().map(kind).collect()
+    }
+
+    fn register(ip: &'static str) -> impl Fn(&Registry, &Consistency) -> Result<(), NamingError> {
+        move |registry, consistency| instances::register(registry, consistency, &id(), instance(ip))
+    }
+
+    #[test]
+    fn a_first_instance_is_two_entries_and_a_second_one_whole_list() {
+        // compat/spec/jraft.md §7
+        let first = Plan::of(&id(), Subject::Instances, &register("a"), None, None).unwrap();
+        assert_eq!(kinds(&first), ["Write meta", "Write list"]);
+        let before = first.after.unwrap();
+        let second = Plan::of(&id(), Subject::Instances, &register("b"), None, Some(&before)).unwrap();
+        assert_eq!(kinds(&second), ["Write list"]);
+        let after = second.after.clone().unwrap();
+        assert_eq!(after.instances.len(), 2);
+        assert!(second.is_shown(Some(&after)) && !second.is_shown(Some(&before)) && !second.is_shown(None));
+
+        let deregister = |registry: &Registry, consistency: &Consistency| {
+            instances::deregister(registry, consistency, &id(), &instance("a").key(), false)
+        };
+        let third = Plan::of(&id(), Subject::Instances, &deregister, None, Some(&after)).unwrap();
+        assert_eq!((kinds(&third), third.after.unwrap().instances.len()), (vec!["Write list".to_owned()], 1));
+        let unknown = Plan::of(&id(), Subject::Instances, &deregister, None, None).unwrap();
+        assert!(unknown.entries.is_empty());
+    }
+
+    #[test]
+    fn the_groups_state_decides_and_ephemeral_instances_stay() {
+        let mut here = new_service(&id());
+        let own = Instance { ephemeral: true, ..instance("own") };
+        here.ephemeral.insert(own.key(), own);
+        let create = |registry: &Registry, consistency: &Consistency| {
+            let (metadata, selector) = (Metadata::new(), selector::parse("")?);
+            services::create(registry, consistency, &id(), Settings { protect_threshold: 0.5, metadata, selector })
+        };
+        let created = Plan::of(&id(), Subject::Service, &create, None, None).unwrap();
+        assert_eq!(kinds(&created), ["Write meta"]);
+        // Unknown here, known there.
+        let again = Plan::of(&id(), Subject::Service, &create, None, created.after.as_ref());
+        assert!(matches!(again, Err(PlanError::Refused(NamingError::Illegal(_)))));
+
+        let plan = Plan::of(&id(), Subject::Instances, &register("a"), Some(here), created.after.as_ref()).unwrap();
+        let after = plan.after.unwrap();
+        assert_eq!((after.protect_threshold, after.instances.len()), (0.5, 1), "the ephemeral one is not among them");
+
+        let delete = |registry: &Registry, consistency: &Consistency| services::delete(registry, consistency, &id());
+        let gone = Plan::of(&id(), Subject::Service, &delete, None, Some(&after)).unwrap();
+        assert_eq!((kinds(&gone), gone.is_shown(None)), (vec!["Delete meta".to_owned()], true));
+    }
+
+    #[test]
+    fn a_damaged_cluster_goes_no_further() {
+        let mut held = Persisted::of(&new_service(&id()));
+        held.clusters.insert("BAD".to_owned(), service::Cluster { check_port: 0, ..service::Cluster::default() });
+        let update = |registry: &Registry, consistency: &Consistency| {
+            let health_checker = health_checker::parse("{\"type\":\"NONE\"}")?;
+            let cluster = service::Cluster { health_checker, ..service::Cluster::default() };
+            clusters::update(registry, consistency, &id(), "C", cluster)
+        };
+        let plan = Plan::of(&id(), Subject::Service, &update, None, Some(&held));
+        assert_eq!(plan.map(|_| ()), Err(PlanError::Poison(Poison::Port("BAD".to_owned()))));
+    }
+}
