@@ -50,7 +50,7 @@ const VARIABLES: &[(&str, Effect, &str)] = &[
     ("address_server_port", Key("address.server.port"), "address server, port"),
     ("address_server_url", Key("address.server.url"), "address server, path"),
     ("BASE_DIR", Key("nacos.home"), "directory with conf/ and data/"),
-    ("JAVA_OPT_EXT", Own, "its -Dkey=value words are honoured, the rest is ignored"),
+    ("JAVA_OPT_EXT", Own, "its --key=value and -Dkey=value words are honoured, the rest is ignored"),
     ("EMBEDDED_STORAGE", Ignored(STORAGE), ""),
     ("SPRING_DATASOURCE_PLATFORM", Ignored(STORAGE), ""),
     ("MYSQL_SERVICE_HOST", Ignored(STORAGE), ""),
@@ -92,9 +92,9 @@ pub fn apply(layers: &mut Layers) -> Result<(), SettingsError> {
             },
             Own if *name == SERVERS => layers.set(SERVERS, value, origin),
             Own => {
-                for (key, value) in
-                    value.split_whitespace().filter_map(|word| flags::definition(word.strip_prefix("-D")?))
-                {
+                // The official image appends them behind its jar, where Spring reads words with two dashes.
+                let definition = |word: &'_ str| word.strip_prefix("-D").or_else(|| word.strip_prefix("--"));
+                for (key, value) in value.split_whitespace().filter_map(|word| flags::definition(definition(word)?)) {
                     layers.set(key, value, origin.clone());
                 }
             }
