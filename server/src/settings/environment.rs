@@ -92,9 +92,7 @@ pub fn apply(layers: &mut Layers) -> Result<(), SettingsError> {
             },
             Own if *name == SERVERS => layers.set(SERVERS, value, origin),
             Own => {
-                // The official image appends them behind its jar, where Spring reads words with two dashes.
-                let definition = |word: &'_ str| word.strip_prefix("-D").or_else(|| word.strip_prefix("--"));
-                for (key, value) in value.split_whitespace().filter_map(|word| flags::definition(definition(word)?)) {
+                for (key, value) in value.split_whitespace().filter_map(extra_option) {
                     layers.set(key, value, origin.clone());
                 }
             }
@@ -113,6 +111,11 @@ pub fn apply(layers: &mut Layers) -> Result<(), SettingsError> {
         }
     }
     Ok(())
+}
+
+/// A word of `JAVA_OPT_EXT`. The official image appends them behind its jar, where Spring reads those with two dashes.
+fn extra_option(word: &str) -> Option<(&str, &str)> {
+    flags::definition(word.strip_prefix("-D").or_else(|| word.strip_prefix("--"))?)
 }
 
 /// Variables that are set and have no effect here, with the reason.
