@@ -81,7 +81,7 @@ fn the_table_of_the_official_image() {
                 ("NACOS_AUTH_IDENTITY_VALUE", "v"),
                 ("JVM_XMS", "1g"),
                 ("MYSQL_SERVICE_HOST", "db"),
-                ("JAVA_OPT_EXT", "-Xmx1g -Dnacos.naming.expireInstance=false -Dx"),
+                ("JAVA_OPT_EXT", "-Xmx1g -Dnacos.naming.expireInstance=false -Dx --server.port=8000"),
             ],
             &[],
         )
