@@ -2,6 +2,7 @@
 
 mod compare;
 mod conform;
+mod fetch;
 mod join;
 mod launch_args;
 mod load;
@@ -50,6 +51,8 @@ enum Command {
     Conform(conform::Conform),
     /// Record what a real server answers to every case.
     Record(record::RecordArgs),
+    /// Fetch real Nacos, compare every jar with its pinned hash, and print the directory.
+    Fetch(fetch::FetchArgs),
     /// Render a recorded run again; with a baseline, say what moved.
     Report(report::Args),
     /// Say which launchers and privileges this machine has.
@@ -85,6 +88,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,
+        Command::Fetch(args) => fetch::run(args).await,
         Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(args).await,
         Command::Guard => Ok(ExitCode::SUCCESS),

@@ -105,13 +105,14 @@ impl ReferenceSource {
 pub async fn doctor(nacos_home: Option<&Path>) -> Doctor {
     let jdk = check_jdk();
     let maven = check_tool("Maven", "mvn", "-version", "fetches real Nacos once; install Maven 3 (`mvn`)");
-    let engine = check_docker().await;
+    let (engine, has_official_image) = check_docker().await;
     let home = check_nacos_home(nacos_home);
     let cache = check_cache();
     let recordings = check_recordings();
     let reference = decide(&Found {
         nacos_home: nacos_home.map(|dir| (dir, nacos::distribution_version(dir).map_err(|error| format!("{error:#}")))),
         docker: is_ok(&engine),
+        official_image: has_official_image,
         java: java::Java::find().is_ok(),
         maven: is_ok(&maven),
         cached: is_ok(&cache),
@@ -190,6 +191,7 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
 struct Found<'a> {
     nacos_home: Option<(&'a Path, Result<String, String>)>,
     docker: bool,
+    official_image: bool,
     java: bool,
     maven: bool,
     cached: bool,
@@ -206,11 +208,11 @@ fn decide(found: &Found<'_>) -> Reference {
             Some((_, Err(error))) => passed_over.push(error.clone()),
             None => passed_over.push("no --nacos-home was given".to_owned()),
         }
-        if found.docker {
-            let tag = docker::official_tag(ARTIFACTS[0].version);
-            break 'source ReferenceSource::Docker { image: format!("nacos/nacos-server:{tag}") };
+        match (found.docker, found.official_image) {
+            (true, true) => break 'source ReferenceSource::Docker { image: official_image() },
+            (true, false) => passed_over.push(format!("{} is not here and cannot be pulled", official_image())),
+            (false, _) => passed_over.push("no Docker engine answers".to_owned()),
         }
-        passed_over.push("no Docker engine answers".to_owned());
         match (found.java, found.maven || found.cached) {
             (true, true) => {
                 let versions = ARTIFACTS.iter().map(|artifact| artifact.version).collect();
@@ -274,13 +276,29 @@ fn check_jdk() -> Row {
     }
 }
 
-async fn check_docker() -> Row {
-    match docker::engine_version().await {
-        Ok(version) => ok("Docker engine", format!("version {version}")),
-        Err(_) => missing(
-            "Docker engine",
-            "no engine answers; docker: targets and the official image need one, start it or set DOCKER_HOST",
-        ),
+/// Name of the official image of the default version.
+fn official_image() -> String {
+    format!("nacos/nacos-server:{}", docker::official_tag(ARTIFACTS[0].version))
+}
+
+/// The engine, and whether the official image is here or can be pulled.
+async fn check_docker() -> (Row, bool) {
+    const NAME: &str = "Docker engine";
+    let image = official_image();
+    let found = async {
+        let version = docker::engine_version().await?;
+        anyhow::Ok((version, docker::can_be_had(&docker::engine().await?, &image).await))
+    };
+    match found.await {
+        Ok((version, true)) => (ok(NAME, format!("version {version}, and {image} can be had")), true),
+        Ok((version, false)) => {
+            let stand_in = "compat/docker/stand-in/build makes an image that takes its place";
+            (ok(NAME, format!("version {version}, but {image} is not here and cannot be pulled; {stand_in}")), false)
+        }
+        Err(_) => {
+            let help = "docker: targets and the official image need one, start it or set DOCKER_HOST";
+            (missing(NAME, format!("no engine answers; {help}")), false)
+        }
     }
 }
 
@@ -375,7 +393,15 @@ mod tests {
     use super::*;
 
     fn nothing() -> Found<'static> {
-        Found { nacos_home: None, docker: false, java: false, maven: false, cached: false, recordings: None }
+        Found {
+            nacos_home: None,
+            docker: false,
+            official_image: false,
+            java: false,
+            maven: false,
+            cached: false,
+            recordings: None,
+        }
     }
 
     #[test]
@@ -385,6 +411,7 @@ mod tests {
         let all = || Found {
             nacos_home: Some((dir, Ok("1.4.1".into()))),
             docker: true,
+            official_image: true,
             java: true,
             maven: true,
             cached: true,

@@ -8,12 +8,14 @@
 //! - [`http`]: the client API and what peers call, one file per official controller
 //! - [`settings`], [`node`], [`tasks`]: what the operator said, the wiring, and background work
 //! - [`telemetry`]: log and metrics
+//! - [`health`]: the question a container's health check asks
 //! - [`clock`]: the time that travels
 //! - [`java`]: the corners of the Java runtime that show on the wire
 
 pub mod clock;
 pub mod cluster;
 pub mod distro;
+pub mod health;
 pub mod http;
 pub mod java;
 pub mod naming;

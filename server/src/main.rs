@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use tandem_server::health;
 use tandem_server::http::server;
 use tandem_server::node::Node;
 use tandem_server::settings::Settings;
@@ -18,19 +19,31 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Could not start, as opposed to failed while running.
 const EXIT_NOT_STARTED: u8 = 2;
 
+/// `--health` of a node that does not serve. Docker keeps every other code than 0 and 1 for itself.
+const EXIT_UNHEALTHY: u8 = 1;
+
 fn main() -> ExitCode {
     let flags = Flags::parse();
     // Names or values that are not text cannot be meant for this program.
     let environment: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    match start(&flags, environment) {
+    let (done, failure) = if flags.health {
+        (ask_health(&flags, environment), EXIT_UNHEALTHY)
+    } else {
+        (start(&flags, environment), EXIT_NOT_STARTED)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tandem-server: {error:#}");
-            ExitCode::from(EXIT_NOT_STARTED)
+            ExitCode::from(failure)
         }
     }
+}
+
+fn ask_health(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result<()> {
+    health::ask(&Settings::load(flags, environment)?)
 }
 
 fn start(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result<()> {

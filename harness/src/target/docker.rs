@@ -4,14 +4,15 @@
 //! with processes, and containers and processes can form one cluster. Each carries a label with the run that owns it,
 //! by which it is found again whatever happens to the harness.
 
-use std::collections::HashMap;
+mod image;
+mod logs;
+mod sweep;
+
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::query_parameters::{
-    KillContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-};
+use testcontainers::bollard::query_parameters::KillContainerOptions;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
@@ -19,7 +20,10 @@ use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
 use super::options::LaunchOptions;
 use super::process::GRACE;
 use super::seat::Seat;
-use crate::guard::{self, Guard};
+use crate::guard::Guard;
+
+pub(crate) use image::{Contents, can_be_had, contents, official_tag};
+pub(crate) use sweep::{remove_containers_of, sweep};
 
 /// Label whose value is the run's id.
 const LABEL: &str = "org.tandem.run";
@@ -27,8 +31,8 @@ const LABEL: &str = "org.tandem.run";
 /// An engine that does not answer a ping within this time is not there.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Pulling an image and creating the container.
-const START_TIMEOUT: Duration = Duration::from_secs(900);
+/// Creating and starting a container of an image that is here.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One container and the request it can be made from again.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(crate) struct Container {
     handle: ContainerAsync<GenericImage>,
     engine: Docker,
     pub(crate) pid: Option<u32>,
+    /// Ended because it was told to.
+    is_ended: bool,
 }
 
 /// The engine of this machine, when one answers.
@@ -70,7 +76,7 @@ impl Container {
             .await
             .with_context(|| format!("no container of {image} started within {} s", START_TIMEOUT.as_secs()))?
             .with_context(|| format!("cannot start a container of {image}"))?;
-        let mut container = Self { handle, engine, pid: None };
+        let mut container = Self { handle, engine, pid: None, is_ended: false };
         container.read_pid().await;
         Ok(container)
     }
@@ -83,19 +89,25 @@ impl Container {
     /// Starts the same container again, with what it had written.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.handle.start().await.context("cannot start the container again")?;
+        self.is_ended = false;
         self.read_pid().await;
         Ok(())
     }
 
+    fn end(&mut self) {
+        self.pid = None;
+        self.is_ended = true;
+    }
+
     /// SIGTERM, and SIGKILL after the grace time.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
-        self.pid = None;
+        self.end();
         let grace = i32::try_from(GRACE.as_secs()).ok();
         self.handle.stop_with_timeout(grace).await.context("cannot stop the container")
     }
 
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
-        self.pid = None;
+        self.end();
         let none: Option<KillContainerOptions> = None;
         self.engine.kill_container(self.handle.id(), none).await.context("cannot kill the container")
     }
@@ -108,8 +120,9 @@ impl Container {
         self.handle.unpause().await.context("cannot resume the container")
     }
 
-    pub(crate) async fn is_running(&self) -> bool {
-        self.handle.is_running().await.unwrap_or(false)
+    /// Whether it has ended though nobody told it to.
+    pub(crate) async fn ended_by_itself(&self) -> bool {
+        !self.is_ended && !self.handle.is_running().await.unwrap_or(false)
     }
 
     /// All it printed so far.
@@ -151,73 +164,9 @@ fn variables(seat: &Seat, options: &LaunchOptions) -> Vec<(&'static str, String)
 }
 
 fn request(image: &str, seat: &Seat, options: &LaunchOptions, run: &str) -> ContainerRequest<GenericImage> {
-    let (name, tag) = split_tag(image);
+    let (name, tag) = image::split_tag(image);
     let request = GenericImage::new(name, tag).with_network("host").with_label(LABEL, run);
     variables(seat, options).into_iter().fold(request, |request, (key, value)| request.with_env_var(key, value))
-}
-
-/// `registry:5000/a/b:tag` → name and tag; the part after the last colon is a tag only when it holds no slash.
-fn split_tag(image: &str) -> (&str, &str) {
-    match image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, tag),
-        _ => (image, "latest"),
-    }
-}
-
-// === images ===
-
-/// Tag of an official version: up to 1.4.2 the bare number, then with a `v` before it.
-pub(crate) fn official_tag(version: &str) -> String {
-    let numbers: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
-    if numbers.as_slice() > [1, 4, 2].as_slice() { format!("v{version}") } else { version.to_owned() }
-}
-
-/// Pulls an image unless it is here already.
-pub(crate) async fn ensure_image(engine: &Docker, image: &str) -> anyhow::Result<()> {
-    if engine.inspect_image(image).await.is_ok() {
-        return Ok(());
-    }
-    let (name, tag) = split_tag(image);
-    let pulled = tokio::time::timeout(START_TIMEOUT, GenericImage::new(name, tag).pull_image()).await;
-    match pulled {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error).with_context(|| format!("the image {image} cannot be pulled")),
-        Err(_) => bail!("the image {image} was not pulled within {} s", START_TIMEOUT.as_secs()),
-    }
-}
-
-// === containers that were left behind ===
-
-/// Removes containers whose harness is gone.
-pub(crate) async fn sweep(engine: &Docker) {
-    remove_where(engine, |run| !guard::is_run_alive(run)).await;
-}
-
-/// Removes the containers of one run; for the guard process, which has no runtime.
-pub(crate) fn remove_containers_of(run: &str) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        if let Ok(engine) = engine().await {
-            remove_where(&engine, |owner| owner == run).await;
-        }
-    });
-}
-
-async fn remove_where(engine: &Docker, is_due: impl Fn(&str) -> bool) {
-    let filters = HashMap::from([("label", vec![LABEL])]);
-    let listing = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let containers = engine.list_containers(Some(listing)).await.unwrap_or_default();
-    for container in containers {
-        let run = container.labels.as_ref().and_then(|labels| labels.get(LABEL));
-        if let (Some(id), Some(run)) = (&container.id, run)
-            && is_due(run)
-        {
-            let force = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-            if let Err(error) = engine.remove_container(id, Some(force)).await {
-                tracing::warn!(%error, id, "a container that was left behind cannot be removed");
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -225,20 +174,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    #[test]
-    fn the_tag_is_what_follows_the_last_colon_unless_that_is_a_port() {
-        assert_eq!(split_tag("nacos/nacos-server:v1.4.3"), ("nacos/nacos-server", "v1.4.3"));
-        assert_eq!(split_tag("localhost:5000/nacos"), ("localhost:5000/nacos", "latest"));
-        assert_eq!(split_tag("nacos"), ("nacos", "latest"));
-    }
-
-    #[test]
-    fn tags_of_the_official_image_changed_after_1_4_2() {
-        for (version, tag) in [("1.1.4", "1.1.4"), ("1.4.2", "1.4.2"), ("1.4.3", "v1.4.3"), ("2.0.0", "v2.0.0")] {
-            assert_eq!(official_tag(version), tag);
-        }
-    }
 
     #[test]
     fn a_cluster_node_gets_the_official_variables() {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use http::Uri;
 
-use super::docker::{self, Container};
+use super::docker::{self, Container, Contents};
 use super::nacos::{self, Nacos};
 use super::options::{LaunchOptions, Mode, ReferenceChoice};
 use super::ports::Ports;
@@ -31,7 +31,7 @@ const HTTP_PORT: u16 = 80;
 enum Launcher {
     Tandem(Tandem),
     Nacos(Nacos),
-    Docker { image: String, kind: NodeKind, version: String },
+    Docker { image: String, contents: Contents },
 }
 
 /// Starts a cluster and waits until it is usable on every node. Whatever goes wrong, nothing of it remains; its logs
@@ -104,8 +104,8 @@ async fn find_launcher(kind: &Kind, options: &LaunchOptions, guard: &Arc<Guard>)
         }
         Kind::Nacos(version) => find_nacos(version.clone(), options, guard).await,
         Kind::Docker(image) => {
-            docker::sweep(&docker::engine().await?).await;
-            Ok(Launcher::Docker { image: image.clone(), kind: NodeKind::Docker, version: "unknown".to_owned() })
+            options.progress.status(&format!("looking for the image {image}"));
+            find_image(image.clone()).await
         }
         Kind::Rnacos(_) => {
             bail!("launching {kind} is not supported yet; start it yourself and use url:http://host:port")
@@ -120,8 +120,8 @@ async fn find_launcher(kind: &Kind, options: &LaunchOptions, guard: &Arc<Guard>)
 async fn find_nacos(version: Option<String>, options: &LaunchOptions, guard: &Arc<Guard>) -> anyhow::Result<Launcher> {
     if options.nacos_home.is_none() && options.reference != ReferenceChoice::Maven {
         let tag = version.clone().unwrap_or_else(|| ARTIFACTS[0].version.to_owned());
-        match find_official_image(&tag).await {
-            Ok(image) => return Ok(Launcher::Docker { image, kind: NodeKind::Nacos, version: tag }),
+        match find_image(format!("nacos/nacos-server:{}", docker::official_tag(&tag))).await {
+            Ok(launcher) => return Ok(launcher),
             Err(error) if options.reference == ReferenceChoice::Docker => return Err(error),
             Err(_) => {}
         }
@@ -130,13 +130,12 @@ async fn find_nacos(version: Option<String>, options: &LaunchOptions, guard: &Ar
     blocking(move || Nacos::find(version.as_deref(), &options, &guard)).await.map(Launcher::Nacos)
 }
 
-/// The official image of a version, pulled when it is not here.
-async fn find_official_image(version: &str) -> anyhow::Result<String> {
+/// An image, pulled when it is not here; what runs left behind goes first.
+async fn find_image(image: String) -> anyhow::Result<Launcher> {
     let engine = docker::engine().await?;
     docker::sweep(&engine).await;
-    let image = format!("nacos/nacos-server:{}", docker::official_tag(version));
-    docker::ensure_image(&engine, &image).await?;
-    Ok(image)
+    let contents = docker::contents(&engine, &image).await?;
+    Ok(Launcher::Docker { image, contents })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
@@ -187,6 +186,7 @@ async fn start(
         cluster.slots.push(slot);
     }
     if let Err(error) = cluster.wait_ready(options.ready_timeout, options.progress.as_ref()).await {
+        write_outputs(cluster, &seats).await;
         bail!("{error:#}\n{}", log_tails(&seats));
     }
     cluster.ready = begun.elapsed();
@@ -213,6 +213,15 @@ fn seats(cluster: &Cluster, launchers: &[Arc<Launcher>], options: &LaunchOptions
     Ok(seats)
 }
 
+/// Puts what containers printed where processes have it, as far as possible: it serves an error message.
+async fn write_outputs(cluster: &Cluster, seats: &[Seat]) {
+    for (slot, seat) in cluster.slots.iter().zip(seats) {
+        if let Slot::Container(Some(container)) = slot {
+            let _ = std::fs::write(seat.output(), container.output().await);
+        }
+    }
+}
+
 /// What the nodes said last, for the message of a failed start.
 fn log_tails(seats: &[Seat]) -> String {
     let tail = |seat: &Seat, path: &Path| match process::tail(path, 8) {
@@ -231,7 +240,7 @@ impl Launcher {
     fn ip(&self) -> &'static str {
         match self {
             Self::Nacos(nacos) => nacos::ip_for(&nacos.version),
-            Self::Docker { version, .. } => nacos::ip_for(version),
+            Self::Docker { contents, .. } => nacos::ip_for(&contents.version),
             Self::Tandem(_) => nacos::ip_for(""),
         }
     }
@@ -263,7 +272,9 @@ impl Launcher {
         let (kind, version, launch, artifact) = match self {
             Self::Tandem(tandem) => (NodeKind::Tandem, &tandem.version, tandem.launch(), tandem.artifact()),
             Self::Nacos(nacos) => (NodeKind::Nacos, &nacos.version, nacos.launch(), nacos.artifact()),
-            Self::Docker { image, kind, version } => (*kind, version, "container".to_owned(), image.clone()),
+            Self::Docker { contents, .. } => {
+                (contents.kind, &contents.version, contents.launch.to_owned(), contents.artifact.clone())
+            }
         };
         Node {
             kind,

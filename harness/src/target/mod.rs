@@ -238,7 +238,7 @@ impl Cluster {
                         bail!("{} at {} ended by itself ({status}):\n{said}", self.target, node.address);
                     }
                 }
-                Slot::Container(Some(container)) if !container.is_running().await => {
+                Slot::Container(Some(container)) if container.ended_by_itself().await => {
                     let said = String::from_utf8_lossy(&container.output().await).into_owned();
                     bail!("the container at {} ended by itself:\n{said}", node.address);
                 }
@@ -341,17 +341,13 @@ impl Cluster {
     pub async fn keep_logs(&self, dest: &Path) -> anyhow::Result<()> {
         for (i, (node, slot)) in self.nodes.iter().zip(&self.slots).enumerate() {
             let to = dest.join(format!("node{i}"));
-            if let Some(home) = node.logs.as_deref().and_then(Path::parent) {
+            if let Slot::Container(Some(container)) = slot {
+                container.keep(&to).await.with_context(|| format!("cannot keep the logs of {}", node.address))?;
+            } else if let Some(home) = node.logs.as_deref().and_then(Path::parent) {
                 for part in ["logs", "conf"] {
                     copy_tree(&home.join(part), &to.join(part))
                         .with_context(|| format!("cannot keep the {part} of {}", node.address))?;
                 }
-            }
-            if let Slot::Container(Some(container)) = slot {
-                let output = container.output().await;
-                std::fs::create_dir_all(to.join("logs"))
-                    .and_then(|()| std::fs::write(to.join("logs/stdout.log"), output))
-                    .with_context(|| format!("cannot write to {}", to.display()))?;
             }
         }
         Ok(())

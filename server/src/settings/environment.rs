@@ -50,7 +50,7 @@ const VARIABLES: &[(&str, Effect, &str)] = &[
     ("address_server_port", Key("address.server.port"), "address server, port"),
     ("address_server_url", Key("address.server.url"), "address server, path"),
     ("BASE_DIR", Key("nacos.home"), "directory with conf/ and data/"),
-    ("JAVA_OPT_EXT", Own, "its -Dkey=value words are honoured, the rest is ignored"),
+    ("JAVA_OPT_EXT", Own, "its --key=value and -Dkey=value words are honoured, the rest is ignored"),
     ("EMBEDDED_STORAGE", Ignored(STORAGE), ""),
     ("SPRING_DATASOURCE_PLATFORM", Ignored(STORAGE), ""),
     ("MYSQL_SERVICE_HOST", Ignored(STORAGE), ""),
@@ -92,9 +92,7 @@ pub fn apply(layers: &mut Layers) -> Result<(), SettingsError> {
             },
             Own if *name == SERVERS => layers.set(SERVERS, value, origin),
             Own => {
-                for (key, value) in
-                    value.split_whitespace().filter_map(|word| flags::definition(word.strip_prefix("-D")?))
-                {
+                for (key, value) in value.split_whitespace().filter_map(extra_option) {
                     layers.set(key, value, origin.clone());
                 }
             }
@@ -113,6 +111,11 @@ pub fn apply(layers: &mut Layers) -> Result<(), SettingsError> {
         }
     }
     Ok(())
+}
+
+/// A word of `JAVA_OPT_EXT`. The official image appends them behind its jar, where Spring reads those with two dashes.
+fn extra_option(word: &str) -> Option<(&str, &str)> {
+    flags::definition(word.strip_prefix("-D").or_else(|| word.strip_prefix("--"))?)
 }
 
 /// Variables that are set and have no effect here, with the reason.

@@ -39,6 +39,9 @@ pub struct Flags {
     /// error, warn, info, debug, trace, or levels per module such as info,tandem_server::distro=debug
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Start nothing: ask the node that these settings describe, on this host, whether it serves, and exit 0 if so
+    #[arg(long)]
+    pub health: bool,
     /// Sets any property, as with java
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,

@@ -91,12 +91,12 @@ fn the_table_of_the_official_image() {
                 ("NACOS_AUTH_IDENTITY_VALUE", "v"),
                 ("JVM_XMS", "1g"),
                 ("MYSQL_SERVICE_HOST", "db"),
-                ("JAVA_OPT_EXT", "-Xmx1g -Dnacos.naming.expireInstance=false -Dx"),
+                ("JAVA_OPT_EXT", "-Xmx1g -Dnacos.naming.expireInstance=false -Dx --server.port=8000"),
             ],
             &[],
         )
         .unwrap();
-    assert_eq!((settings.address().as_str(), settings.standalone), ("127.0.0.7:8848", false));
+    assert_eq!((settings.address().as_str(), settings.standalone), ("127.0.0.7:8000", false));
     assert_eq!(settings.members.servers, ["127.0.0.1:1", "127.0.0.1:2"]);
     assert_eq!(settings.members.lookup, LookupKind::File);
     assert_eq!(settings.function_mode.as_deref(), Some("naming"));
