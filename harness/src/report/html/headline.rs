@@ -76,7 +76,7 @@ fn compatible(results: &Results, score: &Score<'_>) -> Option<Tile> {
 /// The leading figure of the first target, against the reference where there is one.
 pub(super) fn fast(results: &Results, groups: &[Group]) -> Option<Tile> {
     let reference = figures::reference(results);
-    let subject = results.targets.iter().map(|it| &it.target).find(|it| Some(*it) != reference.as_ref())?;
+    let subject = measured(results, reference.as_deref())?;
     let mut standings = groups.iter().filter_map(|group| {
         let reference = reference.as_deref()?;
         let standing = group.standing(results, group.stat(), subject, reference)?;
@@ -109,6 +109,19 @@ pub(super) fn fast(results: &Results, groups: &[Group]) -> Option<Tile> {
         more: further(group, standings),
         link: if group.unit == "ms" { "#latency" } else { "#resources" },
     })
+}
+
+/// The first target that is not what the others are compared with.
+pub(super) fn measured<'a>(results: &'a Results, reference: Option<&str>) -> Option<&'a str> {
+    results.targets.iter().map(|it| it.target.as_str()).find(|it| Some(*it) != reference)
+}
+
+/// Fault scenarios at that target: how many held, of how many that were tried.
+pub(super) fn faults(results: &Results) -> (u64, u64) {
+    let subject = measured(results, figures::reference(results).as_deref());
+    let of_subject = results.faults.iter().filter(|it| Some(it.target.as_str()) == subject);
+    let tried: Vec<Outcome> = of_subject.map(|it| it.outcome).filter(|it| *it != Outcome::Skip).collect();
+    (tried.iter().filter(|it| **it == Outcome::Pass).count() as u64, tried.len() as u64)
 }
 
 /// One more figure of each further experiment.
@@ -145,8 +158,7 @@ fn alone(groups: &[Group], subject: &str) -> Option<Tile> {
 
 fn breaks(results: &Results, score: Option<&Score<'_>>) -> Tile {
     let mut more = Vec::new();
-    let tried = results.faults.iter().filter(|it| it.outcome != Outcome::Skip).count() as u64;
-    let held = results.faults.iter().filter(|it| it.outcome == Outcome::Pass).count() as u64;
+    let (held, tried) = faults(results);
     if tried > 0 {
         more.push(format!("{} of {} fault scenarios held", format::count(held), format::count(tried)));
     }

@@ -250,7 +250,7 @@ pub(in crate::report) fn shares(results: &Results) -> Vec<(String, crate::result
 /// `4,760× sooner` of the leading figure, with the name of that figure; absent without a clear ratio.
 pub(in crate::report) fn leading_ratio(results: &Results) -> Option<(String, String)> {
     let reference = figures::reference(results)?;
-    let subject = results.targets.iter().map(|it| &it.target).find(|it| **it != reference)?;
+    let subject = headline::measured(results, Some(&reference))?;
     figures::groups(results)
         .iter()
         .find_map(|group| {
@@ -267,8 +267,7 @@ fn row(results: &Results) -> RunRow {
     let shares = shares(results);
     let share =
         |(_, counts): &(String, crate::results::Counts)| f64::from(counts.pass) / score::tried(counts).max(1) as f64;
-    let tried = results.faults.iter().filter(|it| it.outcome != crate::results::Outcome::Skip).count();
-    let held = results.faults.iter().filter(|it| it.outcome == crate::results::Outcome::Pass).count();
+    let (held, tried) = headline::faults(results);
     RunRow {
         run: run_view(results),
         compatible_key: shares.first().map_or(-1.0, share),
