@@ -3,6 +3,7 @@
 mod compare;
 mod conform;
 mod launch_args;
+mod live;
 mod load;
 mod measure;
 mod parts;

@@ -25,7 +25,7 @@ const ROWS_MAX: usize = 100;
 /// Characters shown of a name.
 const NAME_CHARS_MAX: usize = 200;
 /// How often the browser asks again, seconds.
-const REFRESH_S: u32 = 5;
+const REFRESH_S: u32 = 10;
 const STYLE: &str = include_str!("console_page.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
 
@@ -33,7 +33,12 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action
 pub fn page<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async move {
         let given = |name| request.params.spring_optional(name, "").to_owned();
-        let asked = Asked { search: given("search"), namespace: given("namespace"), service: given("service") };
+        let asked = Asked {
+            search: given("search"),
+            namespace: given("namespace"),
+            service: given("service"),
+            still: !given("still").is_empty(),
+        };
         Ok(Response {
             status: 200,
             content_type: Some("text/html;charset=UTF-8".to_owned()),
@@ -56,6 +61,8 @@ struct Asked {
     namespace: String,
     /// Grouped name of the service whose instances are shown.
     service: String,
+    /// Without refreshing by itself: for reading, and for typing.
+    still: bool,
 }
 
 fn render(node: &Arc<Node>, asked: &Asked) -> String {
@@ -67,12 +74,13 @@ fn render(node: &Arc<Node>, asked: &Asked) -> String {
         html,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><meta http-equiv=\"refresh\" content=\"{REFRESH_S}\">\
+         <meta name=\"color-scheme\" content=\"light dark\">{refresh}\
          <title>{own} · Tandem</title><link rel=\"icon\" href=\"data:,\"><style>{STYLE}</style></head><body>\n\
          <header><h1>{own}</h1><p>Tandem {version}, speaks Nacos 1.4.1 · {mode} · <b>{status}</b></p></header>\n",
         own = text(own),
         version = env!("CARGO_PKG_VERSION"),
         status = node.status.current().as_str(),
+        refresh = if asked.still { String::new() } else { refresh_tag() },
     );
     members(&mut html, node);
     if asked.service.is_empty() {
@@ -80,9 +88,17 @@ fn render(node: &Arc<Node>, asked: &Asked) -> String {
     } else {
         instances(&mut html, node, asked);
     }
-    let _ =
-        write!(html, "<footer>Read only; asks again every {REFRESH_S} s. The API is as ever.</footer></body></html>\n");
+    let footer = if asked.still {
+        "Read only. <a href=\"?\">Refresh by itself</a>".to_owned()
+    } else {
+        format!("Read only; refreshes every {REFRESH_S} s. <a href=\"?still=1\">Hold still</a>")
+    };
+    let _ = writeln!(html, "<footer>{footer}</footer></body></html>");
     html
+}
+
+fn refresh_tag() -> String {
+    format!("<meta http-equiv=\"refresh\" content=\"{REFRESH_S}\">")
 }
 
 fn members(html: &mut String, node: &Arc<Node>) {
@@ -91,8 +107,8 @@ fn members(html: &mut String, node: &Arc<Node>) {
     let _ = write!(
         html,
         "<section><h2>Members <small>{}</small></h2><div class=\"scroll\"><table><thead><tr><th>Address</th><th>State</th>\
-         <th>Kind</th><th class=\"n\">Failed reports</th><th class=\"n\">Waiting for it</th>\
-         <th class=\"n\">Oldest waits</th><th class=\"n\">Failed messages</th></tr></thead><tbody>\n",
+         <th>Kind</th><th class=\"n\">Failed reports</th><th class=\"n\">Changes waiting</th>\
+         <th class=\"n\">Lag</th><th class=\"n\">Failed messages</th></tr></thead><tbody>\n",
         members.len()
     );
     for member in members.iter().take(ROWS_MAX) {
@@ -117,6 +133,9 @@ fn members(html: &mut String, node: &Arc<Node>) {
         );
     }
     html.push_str("</tbody></table></div>");
+    if members.len() > 1 {
+        html.push_str("<p><small>Lag is the age of the oldest change a member has not acknowledged; – where nothing was sent yet.</small></p>");
+    }
     more(html, members.len());
     html.push_str("</section>\n");
 }
@@ -150,7 +169,7 @@ fn services(html: &mut String, node: &Arc<Node>, asked: &Asked) {
     let _ = write!(
         html,
         "<section><h2>Services <small>{} with {instances} instances</small></h2>\
-         <form><input name=\"search\" value=\"{}\" placeholder=\"part of a name\" aria-label=\"Part of a name\">\
+         <form><input type=\"hidden\" name=\"still\" value=\"1\"><input name=\"search\" value=\"{}\" placeholder=\"part of a name\" aria-label=\"Part of a name\">\
          <button>Search</button></form><div class=\"scroll\"><table><thead><tr><th>Service</th><th>Namespace</th>\
          <th class=\"n\">Instances</th><th class=\"n\">Healthy</th><th>Responsible</th></tr></thead><tbody>\n",
         found.len(),
