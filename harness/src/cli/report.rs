@@ -41,7 +41,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 /// Renders the reports beside their results and prints where they are, or publishes the runs. 1 on a regression, 2 on
-/// unusable input.
+/// input that cannot be used or compared.
 ///
 /// # Errors
 /// When a report cannot be written.
@@ -60,18 +60,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         println!("{} ({} {many})", published.index.display(), published.runs);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut regressed = false;
+    let (mut regressed, mut unjudged) = (false, false);
     for Run { dir, results, comparison } in runs {
         let rendered = report::render_with(&results, comparison.as_ref(), &dir)?;
         if let Some(comparison) = &comparison {
             println!("{}", comparison.markdown().trim_end());
             regressed |= comparison.regressed();
+            unjudged |= comparison.ratios_unjudged.is_some();
         }
         for path in [&rendered.html, &rendered.markdown, &rendered.junit] {
             println!("{}", path.display());
         }
     }
-    Ok(if regressed { ExitCode::from(REGRESSED) } else { ExitCode::SUCCESS })
+    // A gate that passes because nothing could be compared is none.
+    Ok(match (regressed, unjudged) {
+        (true, _) => ExitCode::from(REGRESSED),
+        (false, true) => ExitCode::from(UNUSABLE),
+        (false, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// One run that was read.
@@ -117,6 +123,10 @@ mod tests {
         assert_eq!(exit(new.path(), Some(old.path())), code(1));
         assert_eq!(exit(old.path(), Some(new.path())), code(0));
         assert_eq!(exit(new.path(), Some(&new.path().join("nothing"))), code(2));
+        let mut behind = fixture::sample();
+        behind.run.load.generator_kept_up = false;
+        report::write_results(&behind, new.path()).unwrap();
+        assert_eq!(exit(new.path(), Some(old.path())), code(2));
         results.run.profile = "full".into();
         report::write_results(&results, new.path()).unwrap();
         assert_eq!(exit(new.path(), Some(old.path())), code(2));
