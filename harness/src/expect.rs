@@ -37,7 +37,7 @@ pub struct Expectation {
 
 /// Where a figure stands in the results.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Figure {
     /// A statistic of one measurement.
     Measurement {
@@ -97,6 +97,7 @@ impl Expectations {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read expectations {}", path.display()))?;
+        check_keys(&text).with_context(|| format!("{} is not a file of expectations", path.display()))?;
         let all: Expectations = toml::from_str(&text)
             .map_err(spelling::with_hint)
             .with_context(|| format!("{} is not a file of expectations", path.display()))?;
@@ -112,6 +113,19 @@ impl Expectations {
     pub fn judge(&self, results: &Results) -> Vec<Judged> {
         self.expect.iter().map(|one| one.judge(results)).collect()
     }
+}
+
+/// The keys of an expectation. A flattened struct lets unknown ones pass, and a misspelt bound would bind nothing.
+fn check_keys(text: &str) -> anyhow::Result<()> {
+    const KEYS: [&str; 6] = ["what", "at_most", "at_least", "measurement", "ratio", "conformance"];
+    let table: toml::Table = toml::from_str(text)?;
+    let all = table.get("expect").and_then(toml::Value::as_array);
+    for key in all.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys) {
+        if !KEYS.contains(&key.as_str()) {
+            bail!("{key:?} is no key of an expectation{}", spelling::hint(key, KEYS));
+        }
+    }
+    Ok(())
 }
 
 impl Expectation {
@@ -276,10 +290,15 @@ mod tests {
     fn a_slip_in_a_key_names_the_right_one() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("e.toml");
-        let text = "[[expect]]\nwhat = \"w\"\nat_mst = 1.0\nconformance = { target = \"t\", arreas = [] }";
-        std::fs::write(&path, text).expect("written");
-        let error = format!("{:#}", Expectations::load(&path).expect_err("a slip"));
-        assert!(error.contains("did you mean"), "{error}");
+        for (slip, right) in [
+            ("at_mst = 1.0\nat_least = 0.0\nconformance = { target = \"t\" }", "at_most"),
+            ("at_most = 1.0\nconformance = { target = \"t\", arreas = [] }", "areas"),
+            ("at_most = 1.0\nmeasurment = { target = \"t\", experiment = \"e\", stat = \"p50\" }", "measurement"),
+        ] {
+            std::fs::write(&path, format!("[[expect]]\nwhat = \"w\"\n{slip}")).expect("written");
+            let error = format!("{:#}", Expectations::load(&path).expect_err("a slip"));
+            assert!(error.ends_with(&format!("did you mean \"{right}\"?")), "{error}");
+        }
     }
 
     #[test]
