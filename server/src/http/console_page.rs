@@ -70,7 +70,7 @@ fn render(node: &Arc<Node>, asked: &Asked) -> String {
     let own = node.members.self_address();
     let mode = if node.settings.standalone { "standalone" } else { "cluster" };
     // Writing to a string does not fail.
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -106,9 +106,10 @@ fn members(html: &mut String, node: &Arc<Node>) {
     let backlogs: BTreeMap<String, Backlog> = metrics::backlogs();
     let _ = write!(
         html,
-        "<section><h2>Members <small>{}</small></h2><div class=\"scroll\"><table><thead><tr><th>Address</th><th>State</th>\
+        "<section><h2>Members <small>{}</small></h2><div class=\"scroll\"><table><thead><tr><th>Address</th>\
+         <th>State</th>\
          <th>Kind</th><th class=\"n\">Failed reports</th><th class=\"n\">Changes waiting</th>\
-         <th class=\"n\">Lag</th><th class=\"n\">Failed messages</th></tr></thead><tbody>\n",
+         <th class=\"n\">Lag</th><th class=\"n\">Failed messages</th></tr></thead><tbody>",
         members.len()
     );
     for member in members.iter().take(ROWS_MAX) {
@@ -134,7 +135,10 @@ fn members(html: &mut String, node: &Arc<Node>) {
     }
     html.push_str("</tbody></table></div>");
     if members.len() > 1 {
-        html.push_str("<p><small>Lag is the age of the oldest change a member has not acknowledged; – where nothing was sent yet.</small></p>");
+        html.push_str(
+            "<p><small>Lag is the age of the oldest change a member has not acknowledged; – where nothing was sent \
+             yet.</small></p>",
+        );
     }
     more(html, members.len());
     html.push_str("</section>\n");
@@ -166,12 +170,13 @@ fn matching(registry: &Registry, asked: &Asked) -> Vec<Arc<Service>> {
 fn services(html: &mut String, node: &Arc<Node>, asked: &Asked) {
     let found = matching(&node.registry, asked);
     let instances: usize = found.iter().map(|it| it.read().all().count()).sum();
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<section><h2>Services <small>{} with {instances} instances</small></h2>\
-         <form><input type=\"hidden\" name=\"still\" value=\"1\"><input name=\"search\" value=\"{}\" placeholder=\"part of a name\" aria-label=\"Part of a name\">\
+         <form><input type=\"hidden\" name=\"still\" value=\"1\"><input name=\"search\" value=\"{}\"\
+         \x20placeholder=\"part of a name\" aria-label=\"Part of a name\">\
          <button>Search</button></form><div class=\"scroll\"><table><thead><tr><th>Service</th><th>Namespace</th>\
-         <th class=\"n\">Instances</th><th class=\"n\">Healthy</th><th>Responsible</th></tr></thead><tbody>\n",
+         <th class=\"n\">Instances</th><th class=\"n\">Healthy</th><th>Responsible</th></tr></thead><tbody>",
         found.len(),
         text(&asked.search)
     );
@@ -200,7 +205,7 @@ fn services(html: &mut String, node: &Arc<Node>, asked: &Asked) {
 }
 
 fn instances(html: &mut String, node: &Arc<Node>, asked: &Asked) {
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<section><p><a href=\"?\">All services</a></p><h2>{} <small>{}</small></h2>",
         text(&asked.service),
@@ -213,7 +218,7 @@ fn instances(html: &mut String, node: &Arc<Node>, asked: &Asked) {
     let now = clock::now_ms();
     html.push_str(
         "<div class=\"scroll\"><table><thead><tr><th>Instance</th><th>Cluster</th><th>Healthy</th><th>Enabled</th>\
-         <th class=\"n\">Weight</th><th>Kind</th><th class=\"n\">Last beat</th><th>Metadata</th></tr></thead><tbody>\n",
+         <th class=\"n\">Weight</th><th>Kind</th><th class=\"n\">Last beat</th><th>Metadata</th></tr></thead><tbody>",
     );
     let state = service.read();
     for instance in state.all().take(ROWS_MAX) {
