@@ -27,7 +27,8 @@ pub(super) struct Tile {
     link: &'static str,
 }
 
-/// The answers of one run. Each takes the leading figure in the fixed order of the catalogue, never the most flattering.
+/// The answers of one run. Each takes the leading figure in the fixed order of the catalogue, never the most
+/// flattering.
 pub(super) fn tiles(results: &Results, groups: &[Group], score: Option<&Score<'_>>) -> Vec<Tile> {
     [score.and_then(|it| compatible(results, it)), fast(results, groups), Some(breaks(results, score))]
         .into_iter()
