@@ -5,6 +5,7 @@ mod conform;
 mod fetch;
 mod join;
 mod launch_args;
+mod live;
 mod load;
 mod measure;
 mod parts;

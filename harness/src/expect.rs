@@ -3,13 +3,14 @@
 //! An expectation that cannot be judged (the figure is not in the run) is **unknown** and never counts as held: a gate
 //! that passes because nothing was measured is no gate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::results::{Outcome, Results};
+use crate::spelling;
 
 /// A file of expectations.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,7 +37,7 @@ pub struct Expectation {
 
 /// Where a figure stands in the results.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Figure {
     /// A statistic of one measurement.
     Measurement {
@@ -87,6 +88,8 @@ pub struct Judged {
     pub bound: String,
     /// Held; `None` is unknown.
     pub held: Option<bool>,
+    /// Why the run does not hold the figure, as far as one can tell; else empty.
+    pub missing: String,
 }
 
 impl Expectations {
@@ -94,8 +97,10 @@ impl Expectations {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read expectations {}", path.display()))?;
-        let all: Expectations =
-            toml::from_str(&text).with_context(|| format!("{} is not a file of expectations", path.display()))?;
+        check_keys(&text).with_context(|| format!("{} is not a file of expectations", path.display()))?;
+        let all: Expectations = toml::from_str(&text)
+            .map_err(spelling::with_hint)
+            .with_context(|| format!("{} is not a file of expectations", path.display()))?;
         for one in &all.expect {
             if one.at_most.is_none() && one.at_least.is_none() {
                 bail!("{}: \"{}\" has neither at_most nor at_least", path.display(), one.what);
@@ -110,6 +115,19 @@ impl Expectations {
     }
 }
 
+/// The keys of an expectation. A flattened struct lets unknown ones pass, and a misspelt bound would bind nothing.
+fn check_keys(text: &str) -> anyhow::Result<()> {
+    const KEYS: [&str; 6] = ["what", "at_most", "at_least", "measurement", "ratio", "conformance"];
+    let table: toml::Table = toml::from_str(text)?;
+    let all = table.get("expect").and_then(toml::Value::as_array);
+    for key in all.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys) {
+        if !KEYS.contains(&key.as_str()) {
+            bail!("{key:?} is no key of an expectation{}", spelling::hint(key, KEYS));
+        }
+    }
+    Ok(())
+}
+
 impl Expectation {
     fn judge(&self, results: &Results) -> Judged {
         let value = self.figure.value(results).filter(|value| value.is_finite());
@@ -121,11 +139,40 @@ impl Expectation {
             self.at_least.map(|least| format!("at least {least}")),
         ];
         let bound = bound.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        Judged { what: self.what.clone(), value, bound, held }
+        let missing = if value.is_some() { String::new() } else { self.figure.missing(results) };
+        Judged { what: self.what.clone(), value, bound, held, missing }
     }
 }
 
 impl Figure {
+    /// Which name of the figure the run does not know, and the nearest it does.
+    fn missing(&self, results: &Results) -> String {
+        let unknown = |what: &str, wanted: &str, known: BTreeSet<&str>| {
+            let absent = !known.is_empty() && !known.contains(wanted);
+            absent.then(|| format!("no {what} {wanted:?} in this run{}", spelling::hint(wanted, known)))
+        };
+        let experiments = || results.measurements.iter().map(|it| it.experiment.as_str()).collect();
+        let measured = || results.measurements.iter().map(|it| it.target.as_str()).collect();
+        let judged = || results.conformance.iter().flat_map(|it| &it.cases);
+        let found = match self {
+            Figure::Measurement { target, experiment, .. } => {
+                unknown("experiment", experiment, experiments()).or_else(|| unknown("target", target, measured()))
+            }
+            Figure::Ratio { experiment, numerator, denominator, .. } => {
+                unknown("experiment", experiment, experiments())
+                    .or_else(|| unknown("target", numerator, measured()))
+                    .or_else(|| unknown("target", denominator, measured()))
+            }
+            Figure::Conformance { target, areas, .. } => {
+                unknown("target", target, judged().map(|it| it.target.as_str()).collect()).or_else(|| {
+                    let known: BTreeSet<&str> = judged().map(|it| it.area.as_str()).collect();
+                    areas.iter().find_map(|area| unknown("area", area, known.clone()))
+                })
+            }
+        };
+        found.unwrap_or_default()
+    }
+
     fn value(&self, results: &Results) -> Option<f64> {
         match self {
             Figure::Measurement { target, experiment, variant, stat } => {
@@ -221,6 +268,37 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compat/expectations.toml");
         let all = Expectations::load(&path).expect("compat/expectations.toml");
         assert!(all.judge(&run()).iter().all(|judged| judged.held.is_none()), "a minimal run shows none of them");
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_told_from_what_was_not_measured() {
+        let results = crate::report::tests::fixture::sample();
+        let one = |figure: &str| {
+            let text = format!("[[expect]]\nwhat = \"w\"\nat_most = 1.0\n{figure}");
+            parse(&text).judge(&results).remove(0)
+        };
+        let slip = one("measurement = { target = \"3xtandem\", experiment = \"sync-latancy\", stat = \"p50\" }");
+        assert_eq!(slip.missing, "no experiment \"sync-latancy\" in this run; did you mean \"sync-latency\"?");
+        let slip = one("conformance = { target = \"3xtandem\", areas = [\"instnce\"] }");
+        assert_eq!(slip.missing, "no area \"instnce\" in this run; did you mean \"instance\"?");
+        let other = one("measurement = { target = \"etcd\", experiment = \"sync-latency\", stat = \"p50\" }");
+        assert_eq!(other.missing, "no target \"etcd\" in this run");
+        assert_eq!((slip.held, other.held), (None, None));
+    }
+
+    #[test]
+    fn a_slip_in_a_key_names_the_right_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("e.toml");
+        for (slip, right) in [
+            ("at_mst = 1.0\nat_least = 0.0\nconformance = { target = \"t\" }", "at_most"),
+            ("at_most = 1.0\nconformance = { target = \"t\", arreas = [] }", "areas"),
+            ("at_most = 1.0\nmeasurment = { target = \"t\", experiment = \"e\", stat = \"p50\" }", "measurement"),
+        ] {
+            std::fs::write(&path, format!("[[expect]]\nwhat = \"w\"\n{slip}")).expect("written");
+            let error = format!("{:#}", Expectations::load(&path).expect_err("a slip"));
+            assert!(error.ends_with(&format!("did you mean \"{right}\"?")), "{error}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! - [`host`]: the machine and how busy it was
 //! - [`results`]: the record of a run
 //! - [`stats`]: distributions, and ratios with an interval
+//! - [`spelling`]: the nearest right spelling of a wrong word
 //! - [`expect`]: what a run must show, as data, for use as a gate
 //! - [`report`]: `results.json` → Markdown, HTML, JUnit; comparison with a baseline
 
@@ -30,5 +31,6 @@ pub mod host;
 pub mod profile;
 pub mod report;
 pub mod results;
+pub mod spelling;
 pub mod stats;
 pub mod target;

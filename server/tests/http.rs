@@ -154,3 +154,32 @@ async fn a_stop_lets_the_request_in_flight_finish() {
     let served = tokio::time::timeout(std::time::Duration::from_secs(5), server.serving).await;
     assert!(served.unwrap().unwrap().is_ok());
 }
+
+#[tokio::test]
+async fn the_page_shows_what_is_there_and_runs_nothing_of_it() {
+    let server = Server::start(true).await;
+    let evil = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    // Nacos takes almost anything for an address and for metadata.
+    let metadata = format!("note={evil}");
+    let register = format!("POST /nacos/v1/ns/instance?serviceName=shop&ip=10.0.0.1&port=80&metadata={metadata}");
+    assert_eq!(server.ask(&register).await.body, "ok");
+    let register = format!("POST /nacos/v1/ns/instance?serviceName=shop&ip=%22%3E{evil}&port=80&clusterName=b");
+    assert_eq!(server.ask(&register).await.body, "ok");
+    for path in ["/nacos/", "/nacos/index.html"] {
+        let page = server.ask(&format!("GET {path}")).await;
+        assert_eq!((page.status(), page.header("Content-Type")), (200, Some("text/html;charset=UTF-8")));
+        assert!(page.header("Content-Security-Policy").is_some_and(|it| it.starts_with("default-src 'none'")));
+        assert!(page.body.contains("DEFAULT_GROUP@@shop") && page.body.contains("1 with 2 instances"), "{}", page.body);
+    }
+    let detail = server.ask("GET /nacos/?namespace=public&service=DEFAULT_GROUP%40%40shop").await.body;
+    assert!(detail.contains("10.0.0.1:80") && detail.contains("&lt;script&gt;alert(1)"), "{detail}");
+    let found = server.ask(&format!("GET /nacos/?search={evil}")).await.body;
+    let absent = server.ask(&format!("GET /nacos/?namespace={evil}&service=%22%3E{evil}")).await.body;
+    assert!(found.contains("0 with 0 instances") && absent.contains("no such service"), "{found}{absent}");
+    for page in [detail, found, absent] {
+        assert!(!page.contains("<script"), "{page}");
+    }
+    // Other methods and the rest of the path are as before.
+    assert_eq!(server.ask("GET /nacos/nothing.html").await.status(), 404);
+    assert_eq!(server.ask("POST /nacos/").await.status(), 500);
+}

@@ -1,17 +1,25 @@
 //! `tandem conform`: every recorded API call at a target, beside real Nacos, compared to the byte.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use tokio::time::Instant;
 
 use super::LaunchArgs;
+use super::measure::run_id;
+use crate::compare::record::Record;
+use crate::compare::{ConformancePart, Plan};
 use crate::conformance::case::Topology;
 use crate::conformance::difference::KEPT;
 use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
 use crate::doctor::is_reference_required;
+use crate::profile::{Profile, ProfileName};
+use crate::report;
 use crate::results::{Counts, Outcome};
+use crate::spelling;
 use crate::target::spec::Kind;
 use crate::target::{TargetSpec, interrupted};
 
@@ -42,6 +50,9 @@ pub(super) struct Conform {
     /// Print the verdicts as JSON on standard output
     #[arg(long)]
     json: bool,
+    /// Folder for results.json and its report, to keep, publish or compare with a later run
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     launch: LaunchArgs,
 }
@@ -58,6 +69,7 @@ enum Shape {
 }
 
 pub(super) async fn run(args: Conform) -> Result<ExitCode> {
+    check_version(&args)?;
     let session = Session {
         subjects: subjects(&args.targets)?,
         live_reference: !args.recordings_only,
@@ -70,17 +82,32 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
         compat: args.compat.clone(),
         launch: args.launch.options(),
     };
+    let began = Instant::now();
+    let mut record = Record::begin(&plan(&args));
     let mut verdicts = tokio::select! {
         done = session.run() => done?,
         signal = interrupted() => bail!("{signal}: stopped before the verdicts were in"),
     };
     if let Some(area) = &args.area {
+        check_area(area, &verdicts)?;
         verdicts.conformance.cases.retain(|case| case.area.contains(area.as_str()));
+    }
+    if let Some(out) = &args.out {
+        record.conformance(ConformancePart {
+            conformance: Some(verdicts.conformance.clone()),
+            skipped: verdicts.skipped.clone(),
+        });
+        let results = record.results(began.elapsed());
+        report::write_results(&results, out)?;
+        report::render(&results, out)?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&verdicts.conformance)?);
     } else {
         print(&verdicts, args.verbose);
+    }
+    if let Some(out) = args.out.as_ref().filter(|_| !args.json) {
+        println!("results and report: {}", out.display());
     }
     if verdicts.conformance.cases.is_empty() {
         bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
@@ -93,6 +120,44 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
             matches!(case.outcome, Outcome::Fail | Outcome::Error) && !case.tags.iter().any(|tag| tag == KEPT)
         });
     Ok(ExitCode::from(u8::from(differed)))
+}
+
+/// What the record of this run says of it.
+fn plan(args: &Conform) -> Plan {
+    Plan {
+        id: run_id("conform"),
+        targets: args.targets.iter().map(ToString::to_string).collect(),
+        profile: Profile { name: "conform".to_owned(), ..Profile::named(ProfileName::Quick) },
+        seed: 0,
+        out: args.out.clone().unwrap_or_default(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        require_all: is_reference_required(),
+    }
+}
+
+/// A version without recordings has nothing to hold a target to.
+fn check_version(args: &Conform) -> Result<()> {
+    let folder = args.compat.join("recordings");
+    if folder.join(&args.version).is_dir() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("no recordings in {}", folder.display()))?;
+    let known: BTreeSet<String> =
+        entries.filter_map(|it| Some(it.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    bail!("there are no recordings of Nacos {:?}, only of {}", args.version, known.join(", "))
+}
+
+/// A filter that matches nothing is a slip, not a run without failures.
+fn check_area(wanted: &str, verdicts: &Verdicts) -> Result<()> {
+    let areas: BTreeSet<&str> = verdicts.conformance.cases.iter().map(|it| it.area.as_str()).collect();
+    if areas.is_empty() || areas.iter().any(|area| area.contains(wanted)) {
+        return Ok(());
+    }
+    match spelling::nearest(wanted, areas.iter().copied()) {
+        Some(area) => bail!("no area has {wanted:?} in its name; did you mean {area:?}?"),
+        None => bail!("no area has {wanted:?} in its name; there are {}", Vec::from_iter(areas).join(", ")),
+    }
 }
 
 fn subjects(targets: &[TargetSpec]) -> Result<Vec<Kind>> {

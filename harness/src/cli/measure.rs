@@ -127,11 +127,13 @@ fn sentence(judged: &Judged) -> String {
         Some(false) => "NOT HELD",
         None => "UNKNOWN",
     };
-    let value = judged.value.map_or_else(|| "not in this run".to_owned(), |it| format!("{it:.4}"));
+    let absent = if judged.missing.is_empty() { "not in this run" } else { &judged.missing };
+    let value = judged.value.map_or_else(|| absent.to_owned(), |it| format!("{it:.4}"));
     format!("{verdict}: {} ({value}; {})", judged.what, judged.bound)
 }
 
-fn run_id(profile: &str) -> String {
+/// Unique name of a run that begins now.
+pub(super) fn run_id(profile: &str) -> String {
     let format = format_description!("[year][month][day]-[hour][minute][second]");
     let stamp = OffsetDateTime::now_utc().format(format).unwrap_or_default();
     format!("{stamp}-{profile}")

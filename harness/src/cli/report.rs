@@ -6,18 +6,23 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::report;
+use crate::results::Results;
 
 /// Exit code for a regression.
 const REGRESSED: u8 = 1;
 /// Exit code for input that cannot be used.
 const UNUSABLE: u8 = 2;
 
-/// Renders a recorded run; with a baseline, says what moved.
+/// Renders recorded runs; with a baseline, says what moved.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Args {
-    /// Folder of the run: the one that holds results.json
-    #[arg(value_name = "DIR")]
-    pub(super) dir: PathBuf,
+    /// Folder of a run: the one that holds results.json; may be repeated
+    #[arg(value_name = "DIR", required = true)]
+    pub(super) dirs: Vec<PathBuf>,
+
+    /// Folder of a site to add the runs to; made when missing, and every page of it is made anew
+    #[arg(long, value_name = "DIR", conflicts_with = "against")]
+    pub(super) publish: Option<PathBuf>,
 
     /// Folder of the run to compare with; exits with 1 when something regressed
     #[arg(long, value_name = "DIR")]
@@ -35,37 +40,64 @@ fn tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Renders the report beside its results and prints where it is. 1 on a regression, 2 on unusable input.
+/// Renders the reports beside their results and prints where they are, or publishes the runs. 1 on a regression, 2 on
+/// input that cannot be used or compared.
 ///
 /// # Errors
-/// When the report cannot be written.
+/// When a report cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (results, comparison) = match read(args) {
-        Ok(read) => read,
+    let runs = match read(args) {
+        Ok(runs) => runs,
         Err(error) => {
             eprintln!("tandem report: {error:#}");
             return Ok(ExitCode::from(UNUSABLE));
         }
     };
-    // A file may be named instead of its folder.
-    let out = if args.dir.is_file() { args.dir.parent().unwrap_or(&args.dir) } else { &args.dir };
-    let rendered = report::render_with(&results, comparison.as_ref(), out)?;
-    if let Some(comparison) = &comparison {
-        println!("{}", comparison.markdown().trim_end());
+    if let Some(site) = &args.publish {
+        let results: Vec<Results> = runs.into_iter().map(|it| it.results).collect();
+        let published = report::publish(&results, site)?;
+        let many = if published.runs == 1 { "run" } else { "runs" };
+        println!("{} ({} {many})", published.index.display(), published.runs);
+        return Ok(ExitCode::SUCCESS);
     }
-    for path in [&rendered.html, &rendered.markdown, &rendered.junit] {
-        println!("{}", path.display());
+    let (mut regressed, mut unjudged) = (false, false);
+    for Run { dir, results, comparison } in runs {
+        let rendered = report::render_with(&results, comparison.as_ref(), &dir)?;
+        if let Some(comparison) = &comparison {
+            println!("{}", comparison.markdown().trim_end());
+            regressed |= comparison.regressed();
+            unjudged |= comparison.ratios_unjudged.is_some();
+        }
+        for path in [&rendered.html, &rendered.markdown, &rendered.junit] {
+            println!("{}", path.display());
+        }
     }
-    let regressed = comparison.is_some_and(|it| it.regressed());
-    Ok(if regressed { ExitCode::from(REGRESSED) } else { ExitCode::SUCCESS })
+    // A gate that passes because nothing could be compared is none.
+    Ok(match (regressed, unjudged) {
+        (true, _) => ExitCode::from(REGRESSED),
+        (false, true) => ExitCode::from(UNUSABLE),
+        (false, false) => ExitCode::SUCCESS,
+    })
 }
 
-fn read(args: &Args) -> anyhow::Result<(crate::results::Results, Option<report::Comparison>)> {
-    let results = report::load(&args.dir)?;
-    let Some(baseline) = &args.against else { return Ok((results, None)) };
-    let old = report::load(baseline).context("the baseline cannot be used")?;
-    let comparison = report::against(&results, &old, args.tolerance)?;
-    Ok((results, Some(comparison)))
+/// One run that was read.
+struct Run {
+    /// Where its report goes.
+    dir: PathBuf,
+    results: Results,
+    comparison: Option<report::Comparison>,
+}
+
+fn read(args: &Args) -> anyhow::Result<Vec<Run>> {
+    let old = args.against.as_deref().map(report::load).transpose().context("the baseline cannot be used")?;
+    let read = |dir: &PathBuf| {
+        let results = report::load(dir)?;
+        let comparison = old.as_ref().map(|old| report::against(&results, old, args.tolerance)).transpose()?;
+        // A file may be named instead of its folder.
+        let dir = if dir.is_file() { dir.parent().unwrap_or(dir).to_path_buf() } else { dir.clone() };
+        Ok(Run { dir, results, comparison })
+    };
+    args.dirs.iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -75,7 +107,7 @@ mod tests {
     use crate::results::Outcome;
 
     fn exit(dir: &std::path::Path, against: Option<&std::path::Path>) -> String {
-        let args = Args { dir: dir.into(), against: against.map(Into::into), tolerance: 0.1 };
+        let args = Args { dirs: vec![dir.into()], publish: None, against: against.map(Into::into), tolerance: 0.1 };
         format!("{:?}", run(&args).unwrap())
     }
 
@@ -91,6 +123,10 @@ mod tests {
         assert_eq!(exit(new.path(), Some(old.path())), code(1));
         assert_eq!(exit(old.path(), Some(new.path())), code(0));
         assert_eq!(exit(new.path(), Some(&new.path().join("nothing"))), code(2));
+        let mut behind = fixture::sample();
+        behind.run.load.generator_kept_up = false;
+        report::write_results(&behind, new.path()).unwrap();
+        assert_eq!(exit(new.path(), Some(old.path())), code(2));
         results.run.profile = "full".into();
         report::write_results(&results, new.path()).unwrap();
         assert_eq!(exit(new.path(), Some(old.path())), code(2));

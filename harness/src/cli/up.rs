@@ -4,36 +4,42 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::LaunchArgs;
-use crate::target::{Cluster, LaunchOptions, TargetSpec, interrupted, launch};
+use super::{LaunchArgs, live};
+use crate::target::{Cluster, TargetSpec, interrupted, launch};
 
 /// Start a cluster and keep it until Ctrl-C.
 #[derive(Debug, Args)]
 pub(super) struct Up {
     /// For example 3xtandem, 3xnacos@1.4.1, 2xnacos+tandem, docker:nacos/nacos-server:1.4.1
     target: TargetSpec,
+    /// Do not register an instance now and then to see how long a change takes
+    #[arg(long)]
+    no_sampling: bool,
     #[command(flatten)]
     launch: LaunchArgs,
 }
 
+/// Launches, prints what runs where, and shows what it does until interrupted.
 pub(super) async fn run(args: Up) -> anyhow::Result<ExitCode> {
-    up(&args.target, &args.launch.options()).await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Launches, prints what runs where, and waits until interrupted.
-async fn up(spec: &TargetSpec, options: &LaunchOptions) -> anyhow::Result<()> {
-    let cluster = tokio::select! {
-        launched = launch(spec, options) => launched?,
+    // The progress of the launch ends with its options; it must not draw where the view does.
+    let options = args.launch.options();
+    let launched = tokio::select! {
+        launched = launch(&args.target, &options) => Some(launched),
         signal = interrupted() => {
             eprintln!("{signal}: giving everything back");
-            return Ok(());
+            None
         }
     };
+    drop(options);
+    let Some(cluster) = launched.transpose()? else { return Ok(ExitCode::SUCCESS) };
     print(&cluster);
-    let signal = interrupted().await;
+    let signal = tokio::select! {
+        signal = interrupted() => signal,
+        () = live::watch(&cluster, !args.no_sampling) => "the view ended",
+    };
     eprintln!("{signal}: giving everything back");
-    cluster.shutdown().await
+    cluster.shutdown().await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(cluster: &Cluster) {

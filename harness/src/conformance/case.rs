@@ -231,8 +231,9 @@ impl CaseSet {
         let mut files = BTreeMap::new();
         for path in paths {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let file: CaseFile =
-                toml::from_str(&text).with_context(|| format!("{} is not a case file", path.display()))?;
+            let file: CaseFile = toml::from_str(&text)
+                .map_err(crate::spelling::with_hint)
+                .with_context(|| format!("{} is not a case file", path.display()))?;
             if let Some((_, other)) = files.insert(file.order, (file, path.clone())) {
                 bail!("{} has the same order as {}", path.display(), other.display());
             }

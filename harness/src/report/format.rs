@@ -125,6 +125,23 @@ pub(super) fn seconds(seconds: f64) -> String {
     if whole < 120 { format!("{whole} s") } else { format!("{} min {} s", whole / 60, whole % 60) }
 }
 
+/// `2026-01-02 03:04 UTC` from `2026-01-02T03:04:05.678Z`; whatever has another form stays as it is.
+pub(super) fn moment(rfc3339: &str) -> String {
+    let shape = |at: usize, c: char| match at {
+        4 | 7 => c == '-',
+        10 => c == 'T',
+        13 | 16 => c == ':',
+        _ => c.is_ascii_digit(),
+    };
+    let usual = rfc3339.is_ascii() && rfc3339.ends_with('Z') && rfc3339.len() >= 20;
+    match (rfc3339.get(..10), rfc3339.get(11..16)) {
+        (Some(day), Some(minute)) if usual && rfc3339.chars().take(17).enumerate().all(|(at, c)| shape(at, c)) => {
+            format!("{day} {minute} UTC")
+        }
+        _ => one_line(rfc3339, 60),
+    }
+}
+
 /// `one case`, `3 cases`.
 pub(super) fn plural(number: u64, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {many}", count(number)) }
@@ -185,6 +202,13 @@ mod tests {
         assert_eq!(value(12_300.4, "1/s"), "12,300 /s");
         assert_eq!(value(f64::NAN, "ms"), NONE);
         assert_eq!(value(0.0, "ms"), "0 ms");
+    }
+
+    #[test]
+    fn moments_are_short_where_their_form_is_known() {
+        assert_eq!(moment("2026-11-21T05:05:03.056189741Z"), "2026-11-21 05:05 UTC");
+        assert_eq!(moment("yesterday\nor so"), "yesterday or so");
+        assert_eq!(moment("2026-11-21T05:05:03+02:00"), "2026-11-21T05:05:03+02:00");
     }
 
     #[test]

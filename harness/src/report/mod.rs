@@ -13,7 +13,9 @@
 //! - [`verdict`]: the sentences at the top
 //! - [`baseline`]: this run against an earlier one
 //! - [`html`], [`plot`], [`markdown`], [`junit`]: the three renderings
+//! - [`site`], [`badge`]: many runs as a folder to publish
 
+mod badge;
 mod baseline;
 mod catalogue;
 mod difference;
@@ -26,6 +28,7 @@ mod markdown;
 mod plot;
 mod schema;
 mod score;
+mod site;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,6 +40,7 @@ use anyhow::Context;
 
 pub use baseline::{CaseChange, Comparison, RatioChange, Unaligned, against};
 pub use schema::schema;
+pub use site::{Published, publish};
 pub use store::{RESULTS_FILE, load, write_results};
 
 use crate::results::Results;

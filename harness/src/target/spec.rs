@@ -13,6 +13,8 @@ use std::str::FromStr;
 use http::Uri;
 use thiserror::Error;
 
+use crate::spelling;
+
 /// Most nodes of one group: more would not fit a machine, and a typing slip must not start a thousand servers.
 pub const GROUP_NODES_MAX: usize = 64;
 
@@ -55,7 +57,8 @@ pub enum SpecError {
     EmptyGroup(String),
     /// Not one of the kinds of the grammar.
     #[error(
-        "{0:?} is no kind of target; the kinds are tandem, nacos[@VERSION], docker:IMAGE, rnacos[@VERSION], url:URL"
+        "{0:?} is no kind of target; the kinds are tandem, nacos[@VERSION], docker:IMAGE, rnacos[@VERSION], url:URL{hint}",
+        hint = nearest_kind(.0)
     )]
     UnknownKind(String),
     /// A count of nought, or too large.
@@ -73,6 +76,16 @@ pub enum SpecError {
     /// Not an `http://host[:port][/path]`.
     #[error("{0:?} is not a URL of the form http://host:port")]
     Url(String),
+}
+
+/// The kind that was most likely meant, with whatever stood behind the wrong one.
+fn nearest_kind(text: &str) -> String {
+    let at = text.find(['@', ':']).unwrap_or(text.len());
+    let (word, rest) = text.split_at(at);
+    match spelling::nearest(word, ["tandem", "nacos", "docker", "rnacos", "url"]) {
+        Some(kind) => format!("; did you mean \"{kind}{rest}\"?"),
+        None => String::new(),
+    }
 }
 
 impl TargetSpec {
@@ -255,6 +268,16 @@ mod tests {
 
     fn parse(text: &str) -> Result<TargetSpec, SpecError> {
         text.parse()
+    }
+
+    #[test]
+    fn a_slip_in_the_kind_names_the_nearest() {
+        for (wrong, right) in [("tandm", "tandem"), ("3xnacoss@1.4.1", "nacos@1.4.1"), ("dokcer:a/b:1", "docker:a/b:1")]
+        {
+            let error = wrong.parse::<TargetSpec>().unwrap_err().to_string();
+            assert!(error.ends_with(&format!("; did you mean \"{right}\"?")), "{error}");
+        }
+        assert!(!"eureka".parse::<TargetSpec>().unwrap_err().to_string().contains("did you mean"));
     }
 
     #[test]

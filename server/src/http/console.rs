@@ -1,8 +1,9 @@
 //! The console's endpoints that clients and probes use: health, state, namespaces
-//! (compat/spec/naming-api.md §15).
+//! (compat/spec/naming-api.md §15), and a page in the place of the console's own.
 
 use std::sync::Arc;
 
+use super::console_page;
 use super::request::Request;
 use super::response::Response;
 use super::routes::{Answer, Route};
@@ -15,6 +16,8 @@ pub fn routes() -> Vec<Route> {
         Route::local("GET", "/v1/console/health/liveness", ok),
         Route::local("GET", "/v1/console/server/state", state),
         Route::local("GET", "/v1/console/namespaces", namespaces),
+        Route::local("GET", "/", console_page::page),
+        Route::local("GET", "/index.html", console_page::page),
     ]
 }
 

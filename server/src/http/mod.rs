@@ -22,6 +22,7 @@ pub mod api;
 pub mod catalog;
 pub mod cluster;
 pub mod console;
+pub mod console_page;
 pub mod core_cluster;
 pub mod cors;
 pub mod distro;

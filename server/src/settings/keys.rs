@@ -94,9 +94,30 @@ pub fn usage(key: &str) -> Option<Use> {
     exact.or_else(family).map(|(_, usage)| *usage)
 }
 
+/// The key that a wrong one was most likely meant to be; nothing when none is near.
+pub fn nearest(wrong: &str) -> Option<&'static str> {
+    /// More slips than this make another key.
+    const SLIPS_MAX: usize = 3;
+    let lower = wrong.to_lowercase();
+    let exact_names = KEYS.iter().map(|(name, _)| *name).filter(|name| !name.ends_with(['.', '[']));
+    exact_names
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .filter(|(slips, _)| *slips <= SLIPS_MAX)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_leads_to_the_right_key() {
+        assert_eq!(nearest("nacos.naming.expireinstance"), Some("nacos.naming.expireInstance"));
+        assert_eq!(nearest("nacos.memebr.list"), Some("nacos.member.list"));
+        assert_eq!(nearest("tandem.log.levle"), Some("tandem.log.level"));
+        assert_eq!(nearest("nacos.something.else.entirely"), None);
+    }
 
     #[test]
     fn an_exact_key_wins_over_its_family() {

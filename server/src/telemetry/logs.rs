@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use crate::settings::keys;
 use crate::settings::{LogSettings, Note};
 
 /// Starts the log of this process; a second call keeps the first.
@@ -26,7 +27,12 @@ pub fn start(settings: &LogSettings) {
 pub fn notes(notes: &[Note]) {
     for note in notes {
         match note {
-            Note::Unknown(key, origin) => tracing::warn!("{key} (from {origin}) is no key this node knows"),
+            Note::Unknown(key, origin) => match keys::nearest(key) {
+                Some(right) => {
+                    tracing::warn!("{key} (from {origin}) is no key this node knows; did you mean {right}?");
+                }
+                None => tracing::warn!("{key} (from {origin}) is no key this node knows"),
+            },
             Note::Ignored(name, why) => tracing::info!("{name} has no effect here: {why}"),
         }
     }

@@ -4,6 +4,7 @@
 //! Parts count by calling the functions here; nobody else names a metric. What can be read off the node when somebody
 //! asks (services, instances, members, memory) is not counted but set then, by [`render`].
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -145,6 +146,41 @@ pub fn sync_backlog(peer: &str, services: usize, oldest: Duration) {
     gauge!(SYNC_LAG, "peer" => peer.to_owned()).set(oldest);
 }
 
+/// What a peer has not acknowledged yet, for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Backlog {
+    /// Services with changes it has not acknowledged.
+    pub services: u64,
+    /// Age of the oldest of them when it was last looked at, seconds.
+    pub oldest_s: f64,
+    /// Messages it did not acknowledge since this node started.
+    pub failures: u64,
+}
+
+/// The backlog of every peer something was sent to, by address; read from what is exposed, so that a page and a
+/// dashboard never disagree. Empty when [`start`] was not called.
+pub fn backlogs() -> BTreeMap<String, Backlog> {
+    let exposed = HANDLE.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default();
+    backlogs_of(&exposed)
+}
+
+fn backlogs_of(exposed: &str) -> BTreeMap<String, Backlog> {
+    let mut backlogs: BTreeMap<String, Backlog> = BTreeMap::new();
+    for line in exposed.lines() {
+        let Some((name, rest)) = line.split_once("{peer=\"") else { continue };
+        let Some((peer, value)) = rest.split_once("\"} ") else { continue };
+        let Ok(value) = value.trim().parse::<f64>() else { continue };
+        let field: fn(&mut Backlog, f64) = match name {
+            SYNC_QUEUE => |it, value| it.services = value as u64,
+            SYNC_LAG => |it, value| it.oldest_s = value,
+            SYNC_FAILURES => |it, value| it.failures = value as u64,
+            _ => continue,
+        };
+        field(backlogs.entry(peer.to_owned()).or_default(), value);
+    }
+    backlogs
+}
+
 /// Beats; keep the handle.
 pub fn beats() -> Counter {
     counter!(BEATS)
@@ -175,6 +211,16 @@ pub fn render(node: &Node) -> Option<String> {
 mod tests {
     use super::*;
     use crate::settings::Settings;
+
+    #[test]
+    fn backlogs_are_read_from_what_is_exposed() {
+        start();
+        sync_backlog("127.0.0.9:1", 3, Duration::from_millis(1500));
+        sync_failed("127.0.0.9:1");
+        let backlog = backlogs().remove("127.0.0.9:1").unwrap();
+        assert_eq!(backlog, Backlog { services: 3, oldest_s: 1.5, failures: 1 });
+        assert!(backlogs_of("tandem_sync_queue_services{peer=\"x\"} many\nx 1").is_empty());
+    }
 
     #[test]
     fn official_names_are_there_from_the_start() {

@@ -31,13 +31,13 @@ struct CardRow {
 
 /// A ratio to the reference, ready to be shown.
 #[derive(Debug, Default, Serialize)]
-struct StandingView {
+pub(super) struct StandingView {
     /// `650× sooner`; empty when there is no ratio.
-    words: String,
+    pub(super) words: String,
     /// `610–700`.
-    interval: String,
+    pub(super) interval: String,
     /// `better`, `worse`, `even` or empty.
-    kind: &'static str,
+    pub(super) kind: &'static str,
 }
 
 /// Distributions on one axis.
@@ -242,7 +242,8 @@ fn standing(results: &Results, group: &Group, target: &str, reference: Option<&s
     view(&it, group)
 }
 
-fn view(standing: &Standing, group: &Group) -> StandingView {
+/// A ratio in words.
+pub(super) fn view(standing: &Standing, group: &Group) -> StandingView {
     let interval = |low: f64, high: f64| format!("{}–{}", format::factor(low), format::factor(high));
     if !standing.clear() {
         return StandingView {

@@ -45,6 +45,8 @@ struct Cell {
 struct EndpointView {
     method: String,
     path: String,
+    /// How many verdicts fell short, over all targets: what the page sorts by.
+    short: u64,
     cells: Vec<Cell>,
     cases: Vec<CaseView>,
 }
@@ -101,6 +103,7 @@ fn endpoint(endpoint: &Endpoint<'_>, score: &Score<'_>, colours: &Colours<'_>, d
     EndpointView {
         method: method.to_owned(),
         path: path.to_owned(),
+        short: endpoint.counts.iter().map(|it| u64::from(it.fail) + u64::from(it.error)).sum(),
         cells: cells(&endpoint.counts, score),
         cases: cases.into_iter().map(|it| case(it, score, colours, details)).collect(),
     }

@@ -1,15 +1,13 @@
 //! `report.html`: one file that opens from disk, without network, on any screen.
 //!
-//! The page is a template with automatic escaping; only the style sheet, the script and the drawings made by
-//! [`super::plot`] are inserted as they are.
+//! The same page is what a published site shows of a run; [`site`] has the pages around it.
 
 mod figure;
+mod headline;
 mod matrix;
+pub(super) mod site;
+mod template;
 
-use anyhow::Context;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::Comparison;
@@ -20,18 +18,15 @@ use super::score::{self, Score};
 use super::verdict;
 use crate::results::{Fault, Results, Target};
 
-const TEMPLATE: &str = include_str!("../assets/report.html");
-const STYLE: &str = include_str!("../assets/report.css");
-const SCRIPT: &str = include_str!("../assets/report.js");
-
 /// Lines of a list taken from the results, beyond which the reader is sent to `results.json`.
 const LINES_MAX: usize = 200;
 
 /// Everything the template shows.
 #[derive(Debug, Serialize)]
 struct Page {
-    style: &'static str,
-    script: &'static str,
+    #[serde(flatten)]
+    frame: template::Frame,
+    tiles: Vec<headline::Tile>,
     title: String,
     subtitle: String,
     facts: Vec<(&'static str, String)>,
@@ -97,20 +92,10 @@ struct TargetView {
 /// # Errors
 /// When the template or a drawing does not render, which is a fault of this module and not of the results.
 pub(super) fn html(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<String> {
-    let page = page(results, comparison)?;
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    let page = environment
-        .template_from_str(TEMPLATE)
-        .and_then(|template| template.render(Serde(page)))
-        .context("the page template does not render")?;
-    // Escaping leaves control characters and reordering marks as they are; here they go, whichever field held them.
-    Ok(format::visible(&page))
+    template::render("report.html", page(results, comparison, None)?)
 }
 
-fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Page> {
+fn page(results: &Results, comparison: Option<&Comparison>, site: Option<template::Site>) -> anyhow::Result<Page> {
     let groups = figures::groups(results);
     let score = Score::of(results);
     let names = figures::target_names(results);
@@ -119,10 +104,15 @@ fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Pa
     let (curves, bars): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|it| it.shape() == Shape::Curve);
     let verdicts = verdict::verdicts(results, &groups, score.as_ref());
     Ok(Page {
-        style: STYLE,
-        script: SCRIPT,
-        title: names.iter().map(|it| format::one_line(it, 80)).collect::<Vec<_>>().join(" · "),
-        subtitle: format!("{} profile, {}, {}", run.profile, run.started_at, format::seconds(run.duration_s)),
+        frame: template::Frame::new(verdicts.first().map(|it| it.sentence()).unwrap_or_default(), site),
+        tiles: headline::tiles(results, &groups, score.as_ref()),
+        title: title(results, &names),
+        subtitle: format!(
+            "{} profile, {}, {}",
+            run.profile,
+            format::moment(&run.started_at),
+            format::seconds(run.duration_s)
+        ),
         facts: facts(results),
         warnings: verdict::warnings(results, score.as_ref()),
         machine: verdict::machine(results),
@@ -152,6 +142,13 @@ fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Pa
         command: format::visible(&format::cut(&run.command, 4000)),
         commit: format::one_line(&run.git_commit, 80),
     })
+}
+
+/// The measured targets; those that only a row or a case names would say the same twice.
+fn title(results: &Results, names: &[String]) -> String {
+    let declared: Vec<&String> = results.targets.iter().map(|it| &it.target).collect();
+    let shown = if declared.is_empty() { names.iter().collect() } else { declared };
+    shown.iter().map(|it| format::one_line(it, 80)).collect::<Vec<_>>().join(" · ")
 }
 
 /// The colour of each target, the same everywhere on the page.

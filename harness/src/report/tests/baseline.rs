@@ -36,6 +36,18 @@ fn a_case_that_moves_off_pass_regresses_and_one_that_moves_to_pass_does_not() {
 }
 
 #[test]
+fn a_known_difference_that_happened_to_pass_before_does_not_regress() {
+    let mut new = sample();
+    set_outcome(&mut new, "A001", TANDEM, Outcome::Fail);
+    let cases = &mut new.conformance.as_mut().unwrap().cases;
+    cases.iter_mut().find(|it| it.id == "A001" && it.target == TANDEM).unwrap().tags.push("kept-difference".into());
+    let comparison = against(&new, &sample(), 0.1).unwrap();
+    assert!(!comparison.regressed(), "{}", comparison.verdict());
+    assert_eq!((comparison.now_kept.len(), comparison.newly_failing.len()), (1, 0));
+    assert!(comparison.markdown().contains("A001"), "it is still told");
+}
+
+#[test]
 fn a_case_that_vanished_regresses_and_a_new_one_does_not() {
     let old = sample();
     let mut new = sample();
@@ -131,4 +143,26 @@ fn the_comparison_reads_well() {
     insta::assert_snapshot!("comparison.md", comparison.markdown());
     let html = crate::report::html::html(&new, Some(&comparison)).unwrap();
     assert!(html.contains("id=\"baseline\"") && html.contains("Newly failing (1)"));
+}
+
+#[test]
+fn answers_are_compared_across_machines_and_ratios_are_not() {
+    let mut old = sample();
+    let mut new = sample();
+    new.run.host.cpu = "Another CPU".into();
+    assert!(against(&new, &old, 0.1).is_err());
+    old.ratios.clear();
+    new.ratios.clear();
+    assert!(!against(&new, &old, 0.1).unwrap().regressed());
+    set_outcome(&mut new, "A001", TANDEM, Outcome::Fail);
+    assert!(against(&new, &old, 0.1).unwrap().regressed());
+}
+
+#[test]
+fn a_baseline_of_nothing_gates_nothing_and_is_refused() {
+    let mut old = sample();
+    old.ratios.clear();
+    old.conformance = None;
+    let error = against(&sample(), &old, 0.1).unwrap_err().to_string();
+    assert!(error.contains("nothing could regress"), "{error}");
 }

@@ -1,9 +1,11 @@
 //! Reports of a made-up run.
 
 mod baseline;
+mod browser;
 pub(crate) mod fixture;
 mod page;
 mod schema;
+mod site;
 mod store;
 
 use super::Comparison;

@@ -1,0 +1,49 @@
+//! The nearest right spelling of a word that nobody knows.
+
+/// The known word that `wrong` was most likely meant to be; nothing when none is near.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wrong = wrong.to_lowercase();
+    // One slip in three letters: beyond that a hint misleads more often than it helps.
+    let slips_max = wrong.chars().count().div_ceil(3).min(4);
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&wrong, &word.to_lowercase()), word))
+        .filter(|(slips, _)| *slips <= slips_max)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, word)| word)
+}
+
+/// `; did you mean "…"?`, or nothing: the end of a sentence about a word that nobody knows.
+pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(wrong, known).map(|word| format!("; did you mean {word:?}?")).unwrap_or_default()
+}
+
+/// An error of serde about an unknown field or variant, with the nearest of those it names as expected.
+pub fn with_hint(error: impl std::fmt::Display) -> anyhow::Error {
+    let text = error.to_string();
+    let message = text.trim_end();
+    // "unknown field `at_mst`, expected one of `what`, `at_most`": every second piece stands between backticks.
+    let Some((_, told)) = message.split_once("unknown ") else { return anyhow::anyhow!("{message}") };
+    let mut words = told.split('`').skip(1).step_by(2);
+    let hint = words.next().map(|wrong| hint(wrong, words)).unwrap_or_default();
+    anyhow::anyhow!("{message}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_another_word_is_not() {
+        let kinds = ["tandem", "nacos", "docker", "rnacos", "url"];
+        assert_eq!(nearest("tandm", kinds), Some("tandem"));
+        assert_eq!(nearest("Nacso", kinds), Some("nacos"));
+        assert_eq!(nearest("eureka", kinds), None);
+        assert_eq!(nearest("", kinds), None);
+        assert_eq!(hint("dokcer", kinds), "; did you mean \"docker\"?");
+        assert_eq!(hint("consul", kinds), "");
+        let told = with_hint("line 3\nunknown field `at_mst`, expected one of `what`, `at_most`\n").to_string();
+        assert!(told.ends_with("`at_most`; did you mean \"at_most\"?"), "{told}");
+        assert_eq!(with_hint("expected a number").to_string(), "expected a number");
+    }
+}
