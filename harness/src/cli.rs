@@ -1,5 +1,6 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
+mod agree;
 mod compare;
 mod conform;
 mod launch_args;
@@ -38,6 +39,8 @@ enum Command {
     Sync(sync::SyncArgs),
     /// Measure latency at a fixed rate, then the rate that a target reaches.
     Load(load::LoadArgs),
+    /// Check that all nodes of a cluster hold the same, after random operations and right now.
+    Agree(agree::AgreeArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
@@ -74,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(args).await,
         Command::Sync(args) => sync::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Agree(args) => agree::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,

@@ -10,7 +10,7 @@ use super::rows::{GENERATOR_LAG_P99_MS_MAX, Rows};
 use super::{ConformancePart, Plan, ratios};
 use crate::experiment::kind_name;
 use crate::host::{self, LoadWatch};
-use crate::results::{Conformance, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::results::{Agreement, Conformance, Results, Run, SCHEMA, Skipped, Target, TargetNode};
 use crate::target::Cluster;
 
 /// Reason of a skip that the user chose with the profile.
@@ -25,6 +25,8 @@ pub struct Record {
     watch: LoadWatch,
     targets: Vec<Target>,
     conformance: Option<Conformance>,
+    /// Verdicts on whether the nodes of a target hold the same.
+    pub agreements: Vec<Agreement>,
     skipped: Vec<Skipped>,
     seed: u64,
     stamp: String,
@@ -56,6 +58,7 @@ impl Record {
             watch,
             targets: Vec::new(),
             conformance: None,
+            agreements: Vec::new(),
             skipped: Vec::new(),
             seed: plan.seed,
             stamp: stamp.replace('-', ""),
@@ -141,6 +144,7 @@ impl Record {
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
             measurements: self.rows.measurements(),
+            agreements: self.agreements.clone(),
             faults: Vec::new(),
             ratios: ratios::ratios(&self.rows, &self.targets, self.seed),
             skipped,

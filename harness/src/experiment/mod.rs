@@ -5,11 +5,13 @@
 //! - [`burst_convergence`]: thousands of changes until every node shows them all
 //! - [`load_register`], [`load_beat`], [`load_query`]: latency at a fixed rate, and the rate at which it ends
 //! - [`push_latency`]: one change until the UDP push of each node is in hand
+//! - [`agreement`]: random operations, then whether all nodes hold the same
 //! - [`fixture`]: the instances that the load works on
 //! - [`bulk`], [`census`], [`visibility`], [`load`]: what several experiments need
 //!
 //! An experiment never judges and never compares; it stops early when its [`Session`] is over and says so in a note.
 
+pub mod agreement;
 pub mod bulk;
 pub mod burst_convergence;
 pub mod census;

@@ -10,10 +10,12 @@
 //! - [`catalogue`]: what each experiment is called and how it is measured
 //! - [`figures`], [`distribution`]: measurements arranged for comparison
 //! - [`score`], [`difference`]: conformance cases arranged by area and endpoint, and where two answers part
+//! - [`agreement`]: whether the nodes of a target hold the same, in words
 //! - [`verdict`]: the sentences at the top
 //! - [`baseline`]: this run against an earlier one
 //! - [`html`], [`plot`], [`markdown`], [`junit`]: the three renderings
 
+mod agreement;
 mod baseline;
 mod catalogue;
 mod difference;
@@ -35,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+pub use agreement::agreement_text;
 pub use baseline::{CaseChange, Comparison, RatioChange, Unaligned, against};
 pub use schema::schema;
 pub use store::{RESULTS_FILE, load, write_results};

@@ -40,6 +40,7 @@ pub use spec::TargetSpec;
 
 use crate::guard::Guard;
 use ports::Ports;
+pub(crate) use procfs::age;
 use process::{CommandLine, Running};
 use ready::Prober;
 

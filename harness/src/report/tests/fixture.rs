@@ -305,6 +305,7 @@ pub(crate) fn sample() -> Results {
         ],
         conformance: Some(conformance()),
         measurements: measurements(),
+        agreements: Vec::new(),
         faults: faults(),
         ratios: ratios(),
         skipped: vec![
