@@ -139,6 +139,7 @@ async fn check(
         seed: args.seed,
         deadline: Instant::now() + Duration::from_secs(24 * 3600),
         stop,
+        out: args.out.as_deref(),
         progress: options.progress.as_ref(),
     };
     let (mut verdict, mut outcome) = (None, Outcome::Pass);

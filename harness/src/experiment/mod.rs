@@ -63,6 +63,8 @@ pub struct Session<'a> {
     pub deadline: Instant,
     /// Cancelled when the user wants to stop.
     pub stop: &'a CancellationToken,
+    /// Folder of the results, for what is kept beside them; none when nothing is kept.
+    pub out: Option<&'a std::path::Path>,
     /// Where progress is shown.
     pub progress: &'a dyn Progress,
 }

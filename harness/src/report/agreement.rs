@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::format;
 use super::score;
 use crate::results::{Agreement, PairCheck, Results};
@@ -12,6 +14,7 @@ const LINES_MAX: usize = 10;
 // Writing to a string does not fail, so the results of `write!` below carry nothing.
 
 /// One line of the table.
+#[derive(Debug, Serialize)]
 pub(super) struct Line {
     /// Of which target.
     pub(super) target: String,
@@ -61,12 +64,21 @@ fn line(it: &Agreement) -> Line {
     Line { target, outcome, operations, after, stayed, pairs, wrong }
 }
 
-/// A row per kind of change: the direction, and how many of how many came through.
-pub(super) fn pairs(results: &Results) -> Vec<(String, String, String, u64, u64)> {
-    let row = |it: &Agreement, pair: &PairCheck| {
-        (it.target.clone(), pair.change.clone(), pair.direction.clone(), pair.held, pair.held + pair.failed)
-    };
-    results.agreements.iter().flat_map(|it| it.pairs.iter().map(move |pair| row(it, pair))).collect()
+/// A row per target and direction: how many of each kind of change came through.
+pub(super) fn pairs(results: &Results) -> Vec<(String, String, String)> {
+    let mut rows: Vec<(String, String, String)> = Vec::new();
+    for it in &results.agreements {
+        for PairCheck { change, direction, held, failed, .. } in &it.pairs {
+            let text = format!("{change} {held}/{}", held + failed);
+            match rows.iter_mut().find(|(target, known, _)| *target == it.target && known == direction) {
+                Some((_, _, changes)) => {
+                    let _ = write!(changes, ", {text}");
+                }
+                None => rows.push((it.target.clone(), direction.clone(), text)),
+            }
+        }
+    }
+    rows
 }
 
 /// The verdict on a terminal.

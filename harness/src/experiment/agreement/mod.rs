@@ -50,8 +50,8 @@ const WATCH_PAUSE: Duration = Duration::from_millis(500);
 /// Differences that go into the record.
 const DIFFERENCES_KEPT: usize = 40;
 
-/// An official node first tells its peers about health a minute after its start (`compat/spec/health-and-push.md` §3):
-/// before that, "unhealthy" cannot reach them.
+/// An official node first tells its peers about health a minute after it has set up its services, which is some seconds
+/// before it is usable (`compat/spec/health-and-push.md` §3): until then, "unhealthy" cannot reach them.
 const FIRST_STATUS_REPORT: Duration = Duration::from_secs(62);
 
 /// How much is done.
@@ -130,9 +130,8 @@ fn ring_of(nodes: &[NodeContent]) -> Vec<String> {
 async fn wait_for_status_reports(session: &Session<'_>) {
     let official = session.cluster.nodes.iter().filter(|it| it.kind == NodeKind::Nacos);
     let youngest = official.filter_map(|it| crate::target::age(it.pid?)).min();
-    let Some(wait) = youngest.map(|it| FIRST_STATUS_REPORT.saturating_sub(it)).filter(|it| !it.is_zero()) else {
-        return;
-    };
+    let first = session.cluster.ready + FIRST_STATUS_REPORT;
+    let Some(wait) = youngest.map(|it| first.saturating_sub(it)).filter(|it| !it.is_zero()) else { return };
     let seconds = wait.as_secs();
     session.progress.status(&format!("official nodes first report health a minute after their start: {seconds} s"));
     tokio::select! {

@@ -13,6 +13,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::Comparison;
+use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
@@ -44,6 +45,8 @@ struct Page {
     plots: Vec<figure::Plot>,
     bars: Vec<figure::Bars>,
     directions: Vec<figure::Plot>,
+    agreements: Vec<agreement::Line>,
+    pairs: Vec<(String, String, String)>,
     faults: Vec<FaultLine>,
     skipped: Vec<(String, String)>,
     methods: Vec<(String, &'static str)>,
@@ -139,6 +142,8 @@ fn page(results: &Results, comparison: Option<&Comparison>) -> anyhow::Result<Pa
         plots: curves.iter().map(|group| figure::plot(results, group, &colours)).collect::<anyhow::Result<_>>()?,
         bars: bars.iter().map(|group| figure::bars(results, group, &colours)).collect(),
         directions: figure::directions(&groups)?,
+        agreements: agreement::lines(results),
+        pairs: agreement::pairs(results),
         faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),
         skipped: results
             .skipped
