@@ -231,8 +231,7 @@ fn checksums(found: &mut Found, nodes: &[NodeContent], service: &ServiceKey) {
         return;
     }
     let shown = nodes.iter().zip(sums).map(|(node, sum)| {
-        let ring: Vec<&str> =
-            node.members.iter().filter(|it| it.is_in_ring()).map(|it| it.address.as_str()).collect();
+        let ring: Vec<&str> = node.members.iter().filter(|it| it.is_in_ring()).map(|it| it.address.as_str()).collect();
         let sends = ring::responsible(&service.name, &ring) == Some(node.address.as_str());
         (node.address.clone(), format!("{sum}{}", if sends { " (sent by it)" } else { "" }))
     });
@@ -252,7 +251,8 @@ fn within(found: &mut Found, node: &NodeContent, service: &ServiceKey, all_ephem
     let stored = node.store.get(service).map(|it| &it.instances);
     let served = node.registry.get(service).map(|it| &it.instances);
     let mut differ = |key: &InstanceKey, property, stores: String, serves: String| {
-        let shown = vec![(format!("{} (store)", node.address), stores), (format!("{} (registry)", node.address), serves)];
+        let shown =
+            vec![(format!("{} (store)", node.address), stores), (format!("{} (registry)", node.address), serves)];
         found.push(service, Some(key), property, Place::Within, shown);
     };
     for (key, stored) in stored.into_iter().flatten() {

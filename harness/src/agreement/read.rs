@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -90,9 +90,10 @@ impl Source {
         let namespaces: Vec<String> = match scope {
             Scope::Named { namespaces, .. } => namespaces.clone(),
             Scope::All => {
-                let known = try_join_all(sources.iter().map(Self::namespaces)).await?;
+                // An official node without quorum cannot say; what has instances is known from the stores all the same.
+                let known = join_all(sources.iter().map(Self::namespaces)).await.into_iter().filter_map(Result::ok);
                 let stored = stores.iter().flat_map(|store| store.keys().map(|key| key.namespace.clone()));
-                stored.chain(known.into_iter().flatten()).collect::<BTreeSet<_>>().into_iter().collect()
+                stored.chain(known.flatten()).collect::<BTreeSet<_>>().into_iter().collect()
             }
         };
         let part = match scope {
@@ -184,8 +185,7 @@ impl Source {
     }
 
     async fn get(&self, target: &str) -> Result<Vec<u8>, ReadError> {
-        let request =
-            Request { method: "GET".to_owned(), target: target.as_bytes().to_vec(), ..Request::default() };
+        let request = Request { method: "GET".to_owned(), target: target.as_bytes().to_vec(), ..Request::default() };
         let answer = wire::exchange(&self.address, &request, &LIMITS).await?;
         if answer.status == 200 {
             return Ok(answer.body);

@@ -11,8 +11,8 @@ use super::record::NOT_PLANNED;
 use crate::client::Instance;
 use crate::experiment::fixture::Fixture;
 use crate::experiment::{
-    Observation, Session, agreement, bulk, burst_convergence, deregister_latency, load_beat, load_query, load_register, memory,
-    push_latency, sync_latency,
+    Observation, Session, agreement, bulk, burst_convergence, deregister_latency, load_beat, load_query, load_register,
+    memory, push_latency, sync_latency,
 };
 use crate::profile::{TargetPlan, Timed};
 use crate::results::{Agreement, Skipped};

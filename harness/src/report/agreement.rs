@@ -103,14 +103,7 @@ pub fn agreement_text(it: &Agreement) -> String {
         format::count(it.deletions_refused)
     );
     for pair in &it.pairs {
-        let _ = writeln!(
-            out,
-            "  {:16} {:13} {}/{}",
-            pair.direction,
-            pair.change,
-            pair.held,
-            pair.held + pair.failed
-        );
+        let _ = writeln!(out, "  {:16} {:13} {}/{}", pair.direction, pair.change, pair.held, pair.held + pair.failed);
     }
     for it in line.wrong.iter().chain(&it.notes) {
         let _ = writeln!(out, "  {it}");

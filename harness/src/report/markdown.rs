@@ -154,7 +154,9 @@ fn agreements(out: &mut String, results: &Results) {
     if results.agreements.is_empty() {
         return;
     }
-    out.push_str("## Agreement\n\n| Target | Verdict | Operations | Agreed after | It stayed | Changes along pairs |\n");
+    out.push_str(
+        "## Agreement\n\n| Target | Verdict | Operations | Agreed after | It stayed | Changes along pairs |\n",
+    );
     out.push_str("|---|---|---|--:|--:|--:|\n");
     let lines = agreement::lines(results);
     for it in &lines {

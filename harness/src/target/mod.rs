@@ -40,8 +40,8 @@ pub use spec::TargetSpec;
 
 use crate::guard::Guard;
 use ports::Ports;
-pub(crate) use procfs::age;
 use process::{CommandLine, Running};
+pub(crate) use procfs::age;
 use ready::Prober;
 
 /// One running cluster of any kind.

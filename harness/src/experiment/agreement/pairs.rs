@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{join3, join_all};
+use futures::future::{join_all, join3};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -269,7 +269,8 @@ fn summary(followed: Vec<Followed>, mixed: bool) -> Pairs {
         let mut by_direction: BTreeMap<&str, (Round, PairCheck)> = BTreeMap::new();
         for it in followed.iter().filter(|it| it.change == change) {
             let (values, check) = by_direction.entry(&it.direction).or_insert_with(|| {
-                let check = PairCheck { change: change.to_owned(), direction: it.direction.clone(), ..PairCheck::default() };
+                let check =
+                    PairCheck { change: change.to_owned(), direction: it.direction.clone(), ..PairCheck::default() };
                 (Round::new(), check)
             });
             match &it.result {

@@ -76,7 +76,8 @@ pub(super) fn plan(mut random: StdRng, tag: &str, namespaces: &[String], count: 
     let mut clock = Duration::ZERO;
     let mut number = 0;
     let mut add = |draft: &mut Draft, due: Duration, actions: Vec<Action>, stage: Stage, after: Option<Wanted>| {
-        let pauses: Duration = actions.iter().map(|it| if let Action::Pause(time) = it { *time } else { Duration::ZERO }).sum();
+        let pauses: Duration =
+            actions.iter().map(|it| if let Action::Pause(time) = it { *time } else { Duration::ZERO }).sum();
         draft.free_at = due + pauses + GAP;
         draft.stage = stage;
         draft.life.operations.push(Operation { number, due, actions, after });
@@ -222,7 +223,8 @@ fn next(random: &mut StdRng, stage: &Stage, share: f64) -> Option<(Vec<Action>, 
                     present(vec![Action::MetadataPut(more)], it)
                 }
                 50..54 => {
-                    let own = it.metadata.keys().filter(|it| !it.starts_with("preserved.")).cloned().collect::<Vec<_>>();
+                    let own =
+                        it.metadata.keys().filter(|it| !it.starts_with("preserved.")).cloned().collect::<Vec<_>>();
                     let key = own.choose(random).cloned().unwrap_or_else(|| "none".to_owned());
                     it.metadata.remove(&key);
                     present(vec![Action::MetadataDelete(key)], it)

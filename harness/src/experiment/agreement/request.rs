@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn requests_name_the_instance_and_escape_everything() {
         let subject = Subject::new("ns", "g", "s", "127.0.0.1".into(), 80, "c1");
-        let wanted = Wanted { weight: 0.5, enabled: false, healthy: true, metadata: [("a".into(), "中&".into())].into() };
+        let wanted =
+            Wanted { weight: 0.5, enabled: false, healthy: true, metadata: [("a".into(), "中&".into())].into() };
         let (method, target) = Action::Register(wanted).request("/nacos", &subject);
         assert_eq!(method, "POST");
         assert_eq!(

@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::results::{
-    Agreement, Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, PairCheck, Ratio, Results, RoundStats, Run,
-    SCHEMA, Skipped, Target, TargetNode, TimelineEvent,
+    Agreement, Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, PairCheck, Ratio,
+    Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent,
 };
 
 pub(crate) const TANDEM: &str = "3xtandem";
