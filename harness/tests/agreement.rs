@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use tandem::agreement::content::NodeContent;
 use tandem::agreement::differ::{Place, between};
 use tandem::agreement::members;
 use tandem::agreement::read::{Scope, Source};
@@ -44,6 +45,11 @@ async fn plant(node: &str, service: &str, weight: f64) {
     assert_eq!(answer.text().await.unwrap(), "ok");
 }
 
+fn member_problems(nodes: &[NodeContent]) -> Vec<String> {
+    let lists: Vec<_> = nodes.iter().map(|it| (it.address.as_str(), it.members.as_slice())).collect();
+    members::problems(&lists)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_disagreement_is_found_at_the_node_that_has_it() {
     let cluster = cluster().await;
@@ -52,18 +58,18 @@ async fn a_planted_disagreement_is_found_at_the_node_that_has_it() {
     let client = NacosClient::new(cluster.node(0).unwrap());
     let kept = Instance::kept("sound", "127.0.0.8".into(), 80, Duration::from_secs(600));
     client.register(&kept).await.unwrap();
-    for _ in 0..100 {
-        let nodes = Source::read_all(&sources, &Scope::All).await.unwrap();
-        if between(&nodes, false).is_empty() && nodes.iter().all(|it| it.registry.len() == 1) {
+    // Members tell each other who they are some seconds after the start.
+    let mut nodes = Source::read_all(&sources, &Scope::All).await.unwrap();
+    for _ in 0..300 {
+        if nodes.iter().all(|it| it.registry.len() == 1) && member_problems(&nodes).is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+        nodes = Source::read_all(&sources, &Scope::All).await.unwrap();
     }
-    let nodes = Source::read_all(&sources, &Scope::All).await.unwrap();
     assert_eq!(between(&nodes, true), [], "a sound cluster agrees");
     assert!(nodes.iter().all(|it| it.store.len() == 1 && it.registry.len() == 1));
-    let lists: Vec<_> = nodes.iter().map(|it| (it.address.as_str(), it.members.as_slice())).collect();
-    assert_eq!(members::problems(&lists), Vec::<String>::new());
+    assert_eq!(member_problems(&nodes), Vec::<String>::new());
 
     // Verify repairs what a peer planted, within five seconds or so: it must be seen before.
     plant(&sources[1].address, "planted", 1.0).await;
