@@ -108,7 +108,7 @@ pub async fn run(session: &Session<'_>, plan: AgreementPlan, history: Option<&Pa
     };
     let ((driven, verdict), pairs) = tokio::join!(judging, pairs);
     let members = member_problems(&sources).await;
-    clean_up(session, &driven).await;
+    clean_up(session, &driven, verdict.agreed_after.is_some() && verdict.breaks == 0).await;
     Ok(round(session, plan, driven, verdict, members, pairs))
 }
 
@@ -247,15 +247,21 @@ async fn member_problems(sources: &[Source]) -> Vec<String> {
     problems
 }
 
-async fn clean_up(session: &Session<'_>, driven: &Driven) {
+/// Deregisters everything; at every node where the nodes did not agree, because then one node's word is not all's.
+async fn clean_up(session: &Session<'_>, driven: &Driven, agreed: bool) {
     let places = tokio::sync::Semaphore::new(8);
     let remove = |(number, subject): (usize, &request::Subject)| {
-        let client = session.clients.get(number % session.clients.len().max(1)).cloned();
+        let nodes = session.clients.len();
+        let asked: Vec<_> = match agreed {
+            true => session.clients.get(number % nodes.max(1)).into_iter().cloned().collect(),
+            false => session.clients.to_vec(),
+        };
         let (places, subject) = (&places, subject.clone());
         async move {
-            let Some(client) = client else { return };
-            let _place = places.acquire().await;
-            let _ = request::send(client.address(), client.context(), &subject, &request::Action::Deregister).await;
+            for client in asked {
+                let _place = places.acquire().await;
+                let _ = request::send(client.address(), client.context(), &subject, &request::Action::Deregister).await;
+            }
         }
     };
     futures::future::join_all(driven.subjects.iter().enumerate().map(remove)).await;

@@ -156,14 +156,17 @@ impl Pair {
         ];
         let mut followed = Vec::new();
         for (change, action, wanted) in steps {
+            let before = served(&view, subject).is_some();
             let result = match self.send(session, subject, &action).await {
+                // What was never there cannot be seen to go.
+                Ok(_) if wanted.is_none() && !before => Err("never seen there".to_owned()),
                 Ok(since) => {
-                    self.wait(&mut view, subject, since, SYNC_LIMIT, |it| match (&wanted, it) {
+                    let right = |it: Option<&Served>| match (&wanted, it) {
                         (Some(wanted), Some(it)) => shows(wanted, it),
                         (None, it) => it.is_none(),
                         _ => false,
-                    })
-                    .await
+                    };
+                    self.wait(&mut view, subject, since, SYNC_LIMIT, right).await
                 }
                 Err(problem) => Err(problem),
             };
