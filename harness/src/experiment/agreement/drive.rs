@@ -44,6 +44,8 @@ pub(super) struct Driven {
     pub(super) deletions_refused: u64,
     /// When the last acknowledgement came.
     pub(super) last_ack: Option<Instant>,
+    /// When the last change was acknowledged whose effect comes by itself some seconds later.
+    pub(super) last_timed: Option<Instant>,
     /// The first failures.
     pub(super) notes: Vec<String>,
 }
@@ -85,6 +87,7 @@ impl Driven {
         self.left_out += left_out;
         self.deletions_refused += deletions_refused;
         self.last_ack = self.last_ack.max(end.done.last_ack);
+        self.last_timed = self.last_timed.max(end.done.last_timed);
         end.done.notes.into_iter().for_each(|it| keep_first(&mut self.notes, it));
     }
 
@@ -120,7 +123,10 @@ impl Driver<'_> {
             }
             let left = (life.operations.len() - position - 1) as u64;
             match self.operate(life, operation, node, &mut end.done).await {
-                Outcome::Done => end.accepted = vec![operation.after.clone()],
+                Outcome::Done => {
+                    end.accepted = vec![operation.after.clone()];
+                    end.done.last_timed = end.done.last_ack.filter(|_| operation.is_timed()).or(end.done.last_timed);
+                }
                 // What comes next is planned on what did not happen: better to know this instance's state.
                 Outcome::Refused => {
                     end.done.left_out += left;

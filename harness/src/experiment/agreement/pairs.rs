@@ -39,6 +39,9 @@ const TIMED_LIMIT: Duration = Duration::from_secs(25);
 /// Heartbeats of an instance that is to fall ill: interval and number.
 const BEATS: (Duration, usize) = (Duration::from_millis(700), 3);
 
+/// Between the beginnings of two pairs.
+const STAGGER: Duration = Duration::from_millis(150);
+
 /// How long a heartbeat counts.
 const BEAT_TIMEOUT_MS: u64 = 2000;
 
@@ -98,6 +101,7 @@ async fn look(source: &Source, namespace: &str, sender: &watch::Sender<View>) {
 
 /// One way: writes at `from`, looks at `to`; each of the three instances has a service with a certain responsible node.
 struct Pair {
+    number: usize,
     from: usize,
     to: usize,
     direction: String,
@@ -122,7 +126,7 @@ fn pairs(session: &Session<'_>, nodes: usize, members: &[String], namespace: &st
                 Subject::new(namespace, "DEFAULT_GROUP", &name, loopback(2_000_000 + number * 3 + part), 80, "DEFAULT")
             };
             let direction = format!("{}→{}", kind(from), kind(to));
-            pairs.push(Pair { from, to, direction, subjects: [subject(0), subject(1), subject(2)] });
+            pairs.push(Pair { number, from, to, direction, subjects: [subject(0), subject(1), subject(2)] });
         }
     }
     pairs
@@ -130,6 +134,8 @@ fn pairs(session: &Session<'_>, nodes: usize, members: &[String], namespace: &st
 
 impl Pair {
     async fn follow(&self, session: &Session<'_>, view: watch::Receiver<View>) -> Vec<Followed> {
+        // Not all new services at once: that would measure a burst, and not the way from one node to another.
+        sleep(STAGGER * self.number as u32).await;
         let [kept, ill, expiring] = &self.subjects;
         let (a, b, c) = join3(
             self.changes(session, kept, view.clone()),

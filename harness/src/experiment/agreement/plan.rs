@@ -44,6 +44,16 @@ pub(super) struct Operation {
     pub(super) after: Option<Wanted>,
 }
 
+impl Operation {
+    /// Whether its effect comes by itself, some seconds after the answer: illness or the end.
+    pub(super) fn is_timed(&self) -> bool {
+        match (&self.after, self.actions.last()) {
+            (Some(after), _) => !after.healthy,
+            (None, last) => matches!(last, Some(Action::Register(_))),
+        }
+    }
+}
+
 /// Everything one instance will go through.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Life {
@@ -305,7 +315,9 @@ mod tests {
             assert!(life.operations.windows(2).all(|it| it[0].due + GAP <= it[1].due), "{life:?}");
         }
         let ill = operations.iter().filter(|it| it.after.as_ref().is_some_and(|it| !it.healthy));
-        assert!(ill.clone().count() > 3);
+        assert!(ill.clone().count() > 3 && ill.clone().all(|it| it.is_timed()));
+        assert!(operations.iter().filter(|it| it.is_timed()).count() > ill.clone().count(), "some expire");
+        assert!(operations.iter().filter(|it| it.is_timed()).count() < 60);
         assert!(ill.clone().all(|it| it.due <= Duration::from_secs(7)), "{:?}", ill.map(|it| it.due).max());
     }
 
