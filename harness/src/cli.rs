@@ -3,11 +3,13 @@
 mod agree;
 mod compare;
 mod conform;
+mod join;
 mod launch_args;
 mod load;
 mod measure;
 mod parts;
 mod record;
+mod recover;
 mod report;
 mod sync;
 mod up;
@@ -41,6 +43,10 @@ enum Command {
     Load(load::LoadArgs),
     /// Check that all nodes of a cluster hold the same, after random operations and right now.
     Agree(agree::AgreeArgs),
+    /// Kill and restart every node in turn under load, and say what was missing for how long.
+    Recover(recover::RecoverArgs),
+    /// Start one node of a filled cluster, and say when it serves everything.
+    Join(join::JoinArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
@@ -78,6 +84,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Agree(args) => agree::run(args).await,
+        Command::Recover(args) => recover::run(args).await,
+        Command::Join(args) => join::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,
