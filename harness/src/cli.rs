@@ -1,5 +1,6 @@
 //! Every subcommand and flag. Each subcommand has one function in a file of its own.
 
+mod agree;
 mod compare;
 mod conform;
 mod fetch;
@@ -42,6 +43,8 @@ enum Command {
     Sync(sync::SyncArgs),
     /// Measure latency at a fixed rate, then the rate that a target reaches.
     Load(load::LoadArgs),
+    /// Check that all nodes of a cluster hold the same, after random operations and right now.
+    Agree(agree::AgreeArgs),
     /// Kill and restart every node in turn under load, and say what was missing for how long.
     Recover(recover::RecoverArgs),
     /// Start one node of a filled cluster, and say when it serves everything.
@@ -84,6 +87,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(args).await,
         Command::Sync(args) => sync::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Agree(args) => agree::run(args).await,
         Command::Recover(args) => recover::run(args).await,
         Command::Join(args) => join::run(args).await,
         Command::Up(args) => up::run(args).await,

@@ -248,13 +248,19 @@ impl<P: Parts> Runner<'_, P> {
             seed: self.plan.seed,
             deadline,
             stop: self.stop,
+            out: Some(&self.plan.out),
             progress: self.progress,
         }
     }
 
+    fn is_last(&self, round: usize) -> bool {
+        round + 1 == self.plan.profile.rounds
+    }
+
     fn round_time(&self, round: usize) -> RoundTime {
         let profile = &self.plan.profile;
-        let limits = self.clusters.iter().map(|it| visit::limits(target_plan(profile, &it.cluster)));
+        let is_last = self.is_last(round);
+        let limits = self.clusters.iter().map(|it| visit::limits(target_plan(profile, &it.cluster), is_last));
         let limits = limits.fold(Limits::default(), |sum, it| sum + it);
         RoundTime::begin(Instant::now(), self.began + profile.budget, profile.rounds - round, limits)
     }
@@ -265,13 +271,14 @@ impl<P: Parts> Runner<'_, P> {
         self.progress.line(&format!("round {} of {}: {target}", round + 1, self.plan.profile.rounds));
         let plan = target_plan(&self.plan.profile, &running.cluster).clone();
         let session = self.session(running, round, &format!("r{round}"), Instant::now());
-        let seen = visit::run(session, running.fixture.as_ref(), &plan, time).await;
+        let seen = visit::run(session, running.fixture.as_ref(), &plan, time, self.is_last(round)).await;
         if let Some(running) = self.clusters.get_mut(position) {
             running.resident = seen.left_behind.and_then(|left| running.resident.map(|it| it + left));
         }
         for row in seen.observations {
             self.record.rows.add(&target, round, row);
         }
+        self.record.agreements.extend(seen.agreement);
         let profile = &self.plan.profile;
         let asked_for = |it: &Skipped| it.reason != record::NOT_PLANNED || profile.plans(&it.what);
         for skipped in seen.skipped.into_iter().filter(asked_for) {

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::results::{Outcome, Results};
+use crate::results::{Agreement, Outcome, Results};
 use crate::spelling;
 
 /// A file of expectations.
@@ -65,6 +65,13 @@ pub enum Figure {
         /// Target below the line.
         denominator: String,
     },
+    /// Whether the nodes of a target held the same after random operations: how many things were wrong, over all
+    /// verdicts (differences, broken agreements, member lists, changes that did not come through along a pair). A
+    /// target whose agreement was not judged has no figure.
+    Agreement {
+        /// Target as written on the command line.
+        target: String,
+    },
     /// Share of cases that passed, of those that could be judged or should have been (0 to 1).
     Conformance {
         /// Target as written in the conformance cases.
@@ -117,7 +124,7 @@ impl Expectations {
 
 /// The keys of an expectation. A flattened struct lets unknown ones pass, and a misspelt bound would bind nothing.
 fn check_keys(text: &str) -> anyhow::Result<()> {
-    const KEYS: [&str; 6] = ["what", "at_most", "at_least", "measurement", "ratio", "conformance"];
+    const KEYS: [&str; 7] = ["what", "at_most", "at_least", "measurement", "ratio", "agreement", "conformance"];
     let table: toml::Table = toml::from_str(text)?;
     let all = table.get("expect").and_then(toml::Value::as_array);
     for key in all.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys) {
@@ -163,6 +170,9 @@ impl Figure {
                     .or_else(|| unknown("target", numerator, measured()))
                     .or_else(|| unknown("target", denominator, measured()))
             }
+            Figure::Agreement { target } => {
+                unknown("target", target, results.agreements.iter().map(|it| it.target.as_str()).collect())
+            }
             Figure::Conformance { target, areas, .. } => {
                 unknown("target", target, judged().map(|it| it.target.as_str()).collect()).or_else(|| {
                     let known: BTreeSet<&str> = judged().map(|it| it.area.as_str()).collect();
@@ -204,6 +214,11 @@ impl Figure {
                         && contains(&ratio.variant, variant)
                 })
                 .map(|ratio| ratio.value),
+            Figure::Agreement { target } => {
+                let all: Vec<_> = results.agreements.iter().filter(|it| it.target == *target).collect();
+                let judged = !all.is_empty() && all.iter().all(|it| it.outcome != Outcome::Error);
+                judged.then(|| all.iter().map(|it| disagreements(it) as f64).sum())
+            }
             Figure::Conformance { target, areas, tag } => {
                 let cases = results.conformance.iter().flat_map(|all| &all.cases).filter(|case| {
                     case.target == *target
@@ -218,6 +233,13 @@ impl Figure {
             }
         }
     }
+}
+
+/// How many things were wrong.
+fn disagreements(it: &Agreement) -> u64 {
+    let late = it.agreed_after_ms.is_none_or(|ms| ms > it.limit_ms);
+    let pairs: u64 = it.pairs.iter().map(|it| it.failed).sum();
+    u64::from(late) + it.differing.max(it.breaks) + it.members.len() as u64 + pairs
 }
 
 /// Whether a row is the one meant: with the wanted parts, or, when nothing is wanted, the row without a variant, which
@@ -261,6 +283,25 @@ mod tests {
         };
         assert_eq!(parse(&text(0.01)).judge(&run())[0].held, Some(true));
         assert_eq!(parse(&text(0.001)).judge(&run())[0].held, Some(false));
+    }
+
+    #[test]
+    fn nodes_that_agree_hold_and_nodes_that_do_not_or_were_not_judged_do_not() {
+        let gate = parse("[[expect]]\nwhat = \"agree\"\nat_most = 0\nagreement = { target = \"a\" }");
+        let with = |outcome: &str, after: Option<f64>, breaks: u64| {
+            let agreement = serde_json::from_value(serde_json::json!({
+                "target": "a", "outcome": outcome, "seed": 1, "planned": 1, "acknowledged": 1, "retried": 0,
+                "indefinite": 0, "refused": 0, "left_out": 0, "deletions_refused": 0, "services": 1, "instances": 1,
+                "agreed_after_ms": after, "limit_ms": 10_000.0, "watched_ms": 0.0, "breaks": breaks, "differing": 0,
+            }));
+            Results { agreements: vec![agreement.expect("a verdict")], ..run() }
+        };
+        assert_eq!(gate.judge(&with("pass", Some(2000.0), 0))[0].held, Some(true));
+        assert_eq!(gate.judge(&with("fail", Some(12_000.0), 0))[0].held, Some(false));
+        assert_eq!(gate.judge(&with("fail", None, 0))[0].held, Some(false));
+        assert_eq!(gate.judge(&with("fail", Some(1.0), 1))[0].held, Some(false));
+        assert_eq!(gate.judge(&with("error", Some(1.0), 0))[0].held, None);
+        assert_eq!(gate.judge(&run())[0].held, None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! server.
 //!
 //! # Layout
+//! - [`agreement`]: what every node holds, read and compared
 //! - [`cli`]: every subcommand and flag
 //! - [`target`]: what can be measured, and how it is started and given back
 //! - [`guard`]: gives everything back when the harness itself is killed
@@ -19,6 +20,7 @@
 //! - [`expect`]: what a run must show, as data, for use as a gate
 //! - [`report`]: `results.json` → Markdown, HTML, JUnit; comparison with a baseline
 
+pub mod agreement;
 pub mod cli;
 pub mod client;
 pub mod compare;

@@ -27,6 +27,9 @@ pub struct Results {
     /// One row per target, experiment and variant.
     #[serde(default)]
     pub measurements: Vec<Measurement>,
+    /// Whether the nodes of a target hold the same after random operations; empty when the run did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agreements: Vec<Agreement>,
     /// Fault scenarios; empty until a run injects faults.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -265,6 +268,74 @@ pub struct RoundStats {
     pub p99: f64,
     /// Mean of the round.
     pub mean: f64,
+}
+
+/// Random operations at one target, and whether all nodes then held the same, as the clients were told.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Agreement {
+    /// The target as written on the command line.
+    pub target: String,
+    /// Pass: the nodes agreed with each other and with the answers within the limit, and went on to; every member list
+    /// was right; every change came through along every pair of nodes. Error: it could not be judged.
+    pub outcome: Outcome,
+    /// Seed of the operations.
+    pub seed: u64,
+    /// Operations that were planned.
+    pub planned: u64,
+    /// Operations that were acknowledged.
+    pub acknowledged: u64,
+    /// Requests that were repeated at another node, as official clients do.
+    pub retried: u64,
+    /// Operations without a clear answer: either state of their instance is right.
+    pub indefinite: u64,
+    /// Operations that the servers refused.
+    pub refused: u64,
+    /// Operations left out because an earlier one of their instance failed.
+    pub left_out: u64,
+    /// Deletions of empty services that were refused.
+    pub deletions_refused: u64,
+    /// Services that were worked on.
+    pub services: u64,
+    /// Instances that must be there in the end.
+    pub instances: u64,
+    /// Last acknowledgement to agreement, ms; absent when it never came.
+    pub agreed_after_ms: Option<f64>,
+    /// Agreement later than this is a failure, ms.
+    pub limit_ms: f64,
+    /// How long agreement was watched afterwards, ms.
+    pub watched_ms: f64,
+    /// How often nodes that had agreed no longer did.
+    pub breaks: u64,
+    /// Differences when patience ended, or at the first break.
+    pub differing: u64,
+    /// The first of them, in words.
+    #[serde(default)]
+    pub differences: Vec<String>,
+    /// What is wrong with the member lists, in words.
+    #[serde(default)]
+    pub members: Vec<String>,
+    /// Every kind of change along every pair of nodes; their times are among the measurements.
+    #[serde(default)]
+    pub pairs: Vec<PairCheck>,
+    /// The first answers that were not as expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One kind of change in one direction.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PairCheck {
+    /// `registered`, `updated`, `unhealthy`, `deregistered` or `expired`.
+    pub change: String,
+    /// From the kind of node that was written to, to the kind that was looked at, e.g. `nacos→tandem`.
+    pub direction: String,
+    /// How often it was right there in time.
+    pub held: u64,
+    /// How often it was not.
+    pub failed: u64,
+    /// What was there instead, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
 }
 
 /// One fault scenario at one target. (Filled by the fault engine.)

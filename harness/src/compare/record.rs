@@ -13,7 +13,7 @@ use crate::experiment::restart_recovery::figures;
 use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
-use crate::results::{Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::results::{Agreement, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode};
 use crate::target::Cluster;
 
 /// Reason of a skip that the user chose with the profile.
@@ -28,6 +28,8 @@ pub struct Record {
     watch: LoadWatch,
     targets: Vec<Target>,
     conformance: Option<Conformance>,
+    /// Verdicts on whether the nodes of a target hold the same.
+    pub agreements: Vec<Agreement>,
     faults: Vec<Fault>,
     skipped: Vec<Skipped>,
     seed: u64,
@@ -60,6 +62,7 @@ impl Record {
             watch,
             targets: Vec::new(),
             conformance: None,
+            agreements: Vec::new(),
             faults: Vec::new(),
             skipped: Vec::new(),
             seed: plan.seed,
@@ -166,6 +169,7 @@ impl Record {
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
             measurements: self.rows.measurements(),
+            agreements: self.agreements.clone(),
             faults: self.faults.clone(),
             ratios: ratios::ratios(&self.rows, &self.targets, self.seed),
             skipped,

@@ -11,11 +11,11 @@ use super::record::NOT_PLANNED;
 use crate::client::Instance;
 use crate::experiment::fixture::Fixture;
 use crate::experiment::{
-    Observation, Session, bulk, burst_convergence, deregister_latency, load_beat, load_query, load_register, memory,
-    push_latency, sync_latency,
+    Observation, Session, agreement, bulk, burst_convergence, deregister_latency, load_beat, load_query, load_register,
+    memory, push_latency, sync_latency,
 };
 use crate::profile::{TargetPlan, Timed};
-use crate::results::Skipped;
+use crate::results::{Agreement, Skipped};
 
 /// What one visit gave.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Visit {
     /// Instances that were added for good; nothing when that is not known.
     pub(super) left_behind: Option<u64>,
     pub(super) observations: Vec<Observation>,
+    pub(super) agreement: Option<Agreement>,
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -40,13 +41,17 @@ impl Visit {
 }
 
 /// Time limits of everything planned at one target in one round.
-pub(super) fn limits(plan: &TargetPlan) -> Limits {
+pub(super) fn limits(plan: &TargetPlan, is_last_round: bool) -> Limits {
     fn of<T>(part: Option<&Timed<T>>) -> Duration {
         part.map_or(Duration::ZERO, |it| it.limit)
     }
     Limits {
         elastic: of(plan.sync.as_ref()) + of(plan.deregister.as_ref()) + of(plan.push.as_ref()),
-        fixed: of(plan.register.as_ref()) + of(plan.beat.as_ref()) + of(plan.query.as_ref()) + of(plan.burst.as_ref()),
+        fixed: of(plan.register.as_ref())
+            + of(plan.beat.as_ref())
+            + of(plan.query.as_ref())
+            + of(plan.burst.as_ref())
+            + of(plan.agreement.as_ref().filter(|_| is_last_round)),
     }
 }
 
@@ -57,8 +62,9 @@ pub(super) async fn run(
     fixture: Option<&Fixture>,
     plan: &TargetPlan,
     time: &mut RoundTime,
+    is_last_round: bool,
 ) -> Visit {
-    let mut visit = Visit { left_behind: Some(0), observations: Vec::new(), skipped: Vec::new() };
+    let mut visit = Visit { left_behind: Some(0), observations: Vec::new(), agreement: None, skipped: Vec::new() };
     let round = session.round;
     if session.clients.len() < 2 && (plan.sync.is_some() || plan.deregister.is_some()) {
         visit.skip("sync-latency and deregister-latency", "one node has nobody to agree with");
@@ -82,6 +88,9 @@ pub(super) async fn run(
     }
     if let Some(part) = start(&mut session, load_register::NAME, plan.register, time, &mut visit) {
         visit.take(load_register::NAME, round, load_register::run(&session, part.plan).await);
+    }
+    if is_last_round {
+        agree(&mut session, plan, time, &mut visit).await;
     }
     if let Some(part) = start(&mut session, burst_convergence::NAME, plan.burst, time, &mut visit) {
         if session.deadline.saturating_duration_since(Instant::now()) * 2 < part.limit {
@@ -116,6 +125,24 @@ fn start<T>(
     let limit = if is_elastic { Limits::elastic(part.limit) } else { Limits::fixed(part.limit) };
     session.deadline = time.next_deadline(Instant::now(), limit);
     Some(part)
+}
+
+/// Random operations, and whether all nodes then hold the same.
+async fn agree(session: &mut Session<'_>, plan: &TargetPlan, time: &mut RoundTime, visit: &mut Visit) {
+    let Some(part) = start(session, agreement::NAME, plan.agreement, time, visit) else { return };
+    let history = session.out.map(|it| it.join("agreement").join(file_name(&session.cluster.target)));
+    match agreement::run(session, part.plan, history.as_deref()).await {
+        Ok(done) => {
+            visit.observations.extend(done.observations);
+            visit.agreement = Some(done.agreement);
+        }
+        Err(error) => visit.skip(agreement::NAME, format!("{error:#}")),
+    }
+}
+
+/// A target as the name of its history.
+fn file_name(target: &str) -> String {
+    format!("{}.jsonl", target.replace(['/', ':', ','], "_"))
 }
 
 /// `sync-latency`, then `deregister-latency` with what it registered.

@@ -5,6 +5,7 @@
 //! - [`burst_convergence`]: thousands of changes until every node shows them all
 //! - [`load_register`], [`load_beat`], [`load_query`]: latency at a fixed rate, and the rate at which it ends
 //! - [`push_latency`]: one change until the UDP push of each node is in hand
+//! - [`agreement`]: random operations, then whether all nodes hold the same
 //! - [`restart_recovery`]: every node killed and restarted under load
 //! - [`snapshot_load`]: one node that joins a filled cluster
 //! - [`fixture`]: the instances that the load works on
@@ -12,6 +13,7 @@
 //!
 //! An experiment never judges and never compares; it stops early when its [`Session`] is over and says so in a note.
 
+pub mod agreement;
 pub mod bulk;
 pub mod burst_convergence;
 pub mod census;
@@ -65,6 +67,8 @@ pub struct Session<'a> {
     pub deadline: Instant,
     /// Cancelled when the user wants to stop.
     pub stop: &'a CancellationToken,
+    /// Folder of the results, for what is kept beside them; none when nothing is kept.
+    pub out: Option<&'a std::path::Path>,
     /// Where progress is shown.
     pub progress: &'a dyn Progress,
 }

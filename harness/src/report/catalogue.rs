@@ -35,7 +35,7 @@ const LOAD_METHOD: &str = "Open loop: every request is due at a moment fixed bef
     due meanwhile. The generator's own lateness is measured apart and stands in the first lines of this report.";
 
 /// Every known experiment, in the order in which a report shows them.
-const EXPERIMENTS: [Experiment; 16] = [
+const EXPERIMENTS: [Experiment; 18] = [
     Experiment {
         name: "sync-latency",
         title: "Sync latency",
@@ -90,6 +90,32 @@ const EXPERIMENTS: [Experiment; 16] = [
         shape: Shape::Curve,
         method: "An instance stops sending heartbeats. The clock starts at its last acknowledged beat and stops when \
             a node no longer shows it.",
+    },
+    Experiment {
+        name: "agreement-latency",
+        title: "Agreement after random operations",
+        does: "has all nodes agree after random operations in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "Clients register, change, beat, deregister and let expire, at random and at every node, each instance \
+            in order and many at once. The value is the time from the last acknowledgement until every node's whole \
+            content, the lists it replicates and those it serves, is the same and is what the clients were told. It \
+            is then watched for two verify rounds; agreement that does not stay gives no value.",
+    },
+    Experiment {
+        name: "change-latency",
+        title: "Changes along every pair of nodes",
+        does: "shows a change at another node in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "For every node, every other and every node that may be responsible for the service: the clock starts \
+            at the acknowledgement of the change, for `unhealthy` and `expired` at that of the last heartbeat (which \
+            counts for two seconds, and whose instance is removed after three), and stops when a look at the other \
+            node, every 25 ms, first shows it right.",
     },
     Experiment {
         name: "config-sync-latency",

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Comparison;
+use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
@@ -37,6 +38,7 @@ pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> St
     figure_table(&mut out, results, &groups);
     ratio_table(&mut out, results);
     directions(&mut out, &groups);
+    agreements(&mut out, results);
     if let Some(score) = &score {
         areas(&mut out, results, score);
     }
@@ -146,6 +148,33 @@ fn directions(out: &mut String, groups: &[Group]) {
         }
     }
     out.push('\n');
+}
+
+fn agreements(out: &mut String, results: &Results) {
+    if results.agreements.is_empty() {
+        return;
+    }
+    out.push_str(
+        "## Agreement\n\n| Target | Verdict | Operations | Agreed after | It stayed | Changes along pairs |\n",
+    );
+    out.push_str("|---|---|---|--:|--:|--:|\n");
+    let lines = agreement::lines(results);
+    for it in &lines {
+        let (target, operations) = (escape(&it.target), escape(&it.operations));
+        let (outcome, after, stayed, pairs) = (it.outcome, &it.after, &it.stayed, &it.pairs);
+        let _ = writeln!(out, "| {target} | {outcome} | {operations} | {after} | {stayed} | {pairs} |");
+    }
+    let pairs = agreement::pairs(results);
+    if !pairs.is_empty() {
+        out.push_str("\n| Target | Direction | Came through |\n|---|---|---|\n");
+    }
+    for (target, direction, changes) in pairs {
+        let _ = writeln!(out, "| {} | {} | {} |", escape(&target), escape(&direction), escape(&changes));
+    }
+    out.push('\n');
+    for it in &lines {
+        list(out, &format!("Wrong at {}", escape(&it.target)), it.wrong.iter().cloned());
+    }
 }
 
 fn areas(out: &mut String, results: &Results, score: &Score<'_>) {

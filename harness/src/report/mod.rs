@@ -10,11 +10,13 @@
 //! - [`catalogue`]: what each experiment is called and how it is measured
 //! - [`figures`], [`distribution`]: measurements arranged for comparison
 //! - [`score`], [`difference`]: conformance cases arranged by area and endpoint, and where two answers part
+//! - [`agreement`]: whether the nodes of a target hold the same, in words
 //! - [`verdict`]: the sentences at the top
 //! - [`baseline`]: this run against an earlier one
 //! - [`html`], [`plot`], [`markdown`], [`junit`]: the three renderings
 //! - [`site`], [`badge`]: many runs as a folder to publish
 
+mod agreement;
 mod badge;
 mod baseline;
 mod catalogue;
@@ -38,6 +40,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+pub use agreement::agreement_text;
 pub use baseline::{CaseChange, Comparison, RatioChange, Unaligned, against};
 pub use schema::schema;
 pub use site::{Published, publish};

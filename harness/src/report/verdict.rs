@@ -40,6 +40,7 @@ pub(super) fn verdicts(results: &Results, groups: &[Group], score: Option<&Score
             let mut said: Vec<String> = [
                 speed(results, groups, &target, compared_with),
                 answers(results, score, &target),
+                agreement(results, &target),
                 faults(results, &target),
                 is_reference.then(|| "is what the others are compared with".to_owned()),
             ]
@@ -95,6 +96,18 @@ fn answers(results: &Results, score: Option<&Score<'_>>, target: &str) -> Option
         words.push_str(&format!(" ({} of the differences on purpose)", format::count(kept)));
     }
     Some(words)
+}
+
+/// Whether its nodes held the same after random operations.
+fn agreement(results: &Results, target: &str) -> Option<String> {
+    let it = results.agreements.iter().find(|it| it.target == target)?;
+    let after = format!("after {} random operations", format::count(it.acknowledged));
+    Some(match (it.outcome, it.agreed_after_ms) {
+        (Outcome::Error | Outcome::Skip, _) => format!("could not be judged on whether its nodes agree {after}"),
+        (_, None) => format!("does not have its nodes agree {after}"),
+        (Outcome::Pass, Some(ms)) => format!("has all nodes agree within {} {after}", format::value(ms, "ms")),
+        (Outcome::Fail, Some(_)) => format!("has not all nodes hold the same {after}: see what was wrong"),
+    })
 }
 
 /// How many fault scenarios held.

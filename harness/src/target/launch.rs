@@ -18,7 +18,7 @@ use super::reference::ARTIFACTS;
 use super::seat::{DISTRIBUTION_PROPERTIES, Seat};
 use super::spec::{Kind, TargetSpec};
 use super::tandem::Tandem;
-use super::{Cluster, Node, NodeKind, Slot};
+use super::{Cluster, Node, NodeKind, Slot, is_of_jraft};
 use crate::guard::Guard;
 
 /// Context path of everything this harness starts.
@@ -180,10 +180,19 @@ async fn start(
     let guard = cluster.guard.clone().context("a cluster without a guard cannot start anything")?;
     options.progress.status(&format!("starting {spec}"));
     let begun = Instant::now();
+    let lonely = without_majority(&seats, launchers);
+    let group: BTreeSet<String> = lonely.iter().map(|seat| seat.address()).collect();
+    lonely.iter().try_for_each(|seat| seat.write_members(&group))?;
     for (seat, launcher) in seats.iter().zip(launchers) {
         let (node, slot) = launcher.start(seat, options, &guard).await?;
         cluster.nodes.push(node);
         cluster.slots.push(slot);
+    }
+    if !lonely.is_empty() {
+        if let Err(error) = cluster.wait_members(&group, options.ready_timeout, options.progress.as_ref()).await {
+            bail!("{error:#}\n{}", log_tails(&seats));
+        }
+        lonely.iter().try_for_each(|seat| seat.write_members(&cluster.members))?;
     }
     if let Err(error) = cluster.wait_ready(options.ready_timeout, options.progress.as_ref()).await {
         write_outputs(cluster, &seats).await;
@@ -192,6 +201,15 @@ async fn start(
     cluster.ready = begun.elapsed();
     cluster.cpu_seconds = cluster.cpu_seconds();
     Ok(())
+}
+
+/// Official nodes that are too few to elect a leader among all members. With its own storage such a node waits for one
+/// before it listens, for ever (`compat/spec/membership.md` §8); as a cluster of their own they start, and keep their
+/// consensus groups when the others join their list.
+fn without_majority<'a>(seats: &'a [Seat], launchers: &[Arc<Launcher>]) -> Vec<&'a Seat> {
+    let official = seats.iter().zip(launchers).filter(|(_, launcher)| launcher.has_own_consensus());
+    let official: Vec<&Seat> = official.map(|(seat, _)| seat).collect();
+    if official.len() * 2 > seats.len() { Vec::new() } else { official }
 }
 
 /// Places of all nodes, with their configuration written.
@@ -243,6 +261,11 @@ impl Launcher {
             Self::Docker { contents, .. } => nacos::ip_for(&contents.version),
             Self::Tandem(_) => nacos::ip_for(""),
         }
+    }
+
+    /// Whether it is a process of real Nacos that needs a leader of its JRaft groups to start.
+    fn has_own_consensus(&self) -> bool {
+        matches!(self, Self::Nacos(nacos) if is_of_jraft(&nacos.version))
     }
 
     fn base_properties(&self) -> &'static [(&'static str, &'static str)] {

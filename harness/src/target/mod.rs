@@ -41,6 +41,7 @@ pub use spec::TargetSpec;
 use crate::guard::Guard;
 use ports::Ports;
 use process::{CommandLine, Running};
+pub(crate) use procfs::age;
 use ready::Prober;
 
 /// One running cluster of any kind.
@@ -124,7 +125,11 @@ const NOT_OURS: &str = "was not started by this harness, so it cannot be stopped
 
 /// Whether a node is real Nacos of the JRaft generation.
 fn has_jraft(node: &Node) -> bool {
-    node.kind == NodeKind::Nacos && !matches!(node.version.as_str(), "1.1.4" | "1.3.0")
+    node.kind == NodeKind::Nacos && is_of_jraft(&node.version)
+}
+
+fn is_of_jraft(version: &str) -> bool {
+    !matches!(version, "1.1.4" | "1.3.0")
 }
 
 impl Cluster {
@@ -198,6 +203,27 @@ impl Cluster {
             let first = missing.first().map(String::as_str).unwrap_or_default();
             progress.status(&format!("{}: {up} of {} nodes usable ({first})", self.target, self.nodes.len()));
             tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// Waits until the nodes at these addresses are usable as a cluster of their own.
+    async fn wait_members(
+        &mut self,
+        group: &BTreeSet<String>,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let nodes = self.nodes.iter().filter(|node| group.contains(&node.address));
+            let checks = futures::future::join_all(nodes.map(|node| self.prober.check(node, group))).await;
+            let Some(missing) = checks.into_iter().find_map(Result::err) else { return Ok(()) };
+            self.check_alive().await?;
+            if begun.elapsed() > limit {
+                bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
+            }
+            progress.status(&format!("{}: the official nodes first ({missing})", self.target));
+            tokio::time::sleep(self.poll_interval()).await;
         }
     }
 

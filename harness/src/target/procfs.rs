@@ -27,6 +27,14 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)
 }
 
+/// How long ago a process of this machine was started.
+pub(crate) fn age(pid: u32) -> Option<std::time::Duration> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let seconds = uptime - start_time(pid)? as f64 / TICKS_PER_SECOND;
+    Some(std::time::Duration::from_secs_f64(seconds.max(0.0)))
+}
+
 /// Whether a process of this pid and start time exists and is not a zombie.
 pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
     let Some(fields) = stat_fields(pid) else { return false };
@@ -72,6 +80,7 @@ mod tests {
         let started = start_time(pid).unwrap();
         assert!(is_alive(pid, started));
         assert!(!is_alive(pid, started + 1));
+        assert!(age(pid).unwrap().as_secs() < 3600);
         assert!(rss_bytes(pid).unwrap() > 1024 * 1024);
         assert!(cpu_seconds(pid).unwrap() >= 0.0);
     }

@@ -1,5 +1,6 @@
 //! One node's place in a cluster that is about to start: address, directory, configuration files.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -71,10 +72,18 @@ impl Seat {
         }
         write_file(&conf.join("application.properties"), &properties)?;
         if !self.standalone {
-            let lines: String = self.members.iter().map(|member| format!("{member}\n")).collect();
-            write_file(&conf.join("cluster.conf"), &lines)?;
+            self.write_members(&self.members.iter().cloned().collect())?;
         }
         Ok(())
+    }
+
+    /// Writes the list of members, whole or not at all: a running node reads it as soon as it changes
+    /// (`compat/spec/membership.md` §2.1).
+    pub(crate) fn write_members(&self, members: &BTreeSet<String>) -> anyhow::Result<()> {
+        let lines: String = members.iter().map(|member| format!("{member}\n")).collect();
+        let (new, path) = (self.home.join("conf/members.new"), self.home.join("conf/cluster.conf"));
+        write_file(&new, &lines)?;
+        std::fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

@@ -213,6 +213,7 @@ fn session<'a>(cluster: &'a Cluster, clients: &'a [Arc<NacosClient>], context: &
         seed: context.seed,
         deadline: Instant::now() + SETTLE_LIMIT,
         stop: context.stop,
+        out: None,
         progress: context.progress,
     }
 }

@@ -11,6 +11,7 @@ mod template;
 use serde::Serialize;
 
 use super::Comparison;
+use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
@@ -39,6 +40,8 @@ struct Page {
     plots: Vec<figure::Plot>,
     bars: Vec<figure::Bars>,
     directions: Vec<figure::Plot>,
+    agreements: Vec<agreement::Line>,
+    pairs: Vec<(String, String, String)>,
     faults: Vec<FaultLine>,
     skipped: Vec<(String, String)>,
     methods: Vec<(String, &'static str)>,
@@ -129,6 +132,8 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
         plots: curves.iter().map(|group| figure::plot(results, group, &colours)).collect::<anyhow::Result<_>>()?,
         bars: bars.iter().map(|group| figure::bars(results, group, &colours)).collect(),
         directions: figure::directions(&groups)?,
+        agreements: agreement::lines(results),
+        pairs: agreement::pairs(results),
         faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),
         skipped: results
             .skipped

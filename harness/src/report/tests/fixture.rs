@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::results::{
-    Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, Ratio, Results, RoundStats, Run,
-    SCHEMA, Skipped, Target, TargetNode, TimelineEvent,
+    Agreement, Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, PairCheck, Ratio,
+    Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent,
 };
 
 pub(crate) const TANDEM: &str = "3xtandem";
@@ -273,6 +273,54 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+fn agreements() -> Vec<Agreement> {
+    let pair = |change: &str, failures: &[&str]| PairCheck {
+        change: change.into(),
+        direction: "nacos→tandem".into(),
+        held: 6,
+        failed: failures.len() as u64,
+        failures: failures.iter().map(|it| (*it).to_owned()).collect(),
+    };
+    let good = Agreement {
+        target: TANDEM.into(),
+        outcome: Outcome::Pass,
+        seed: 42,
+        planned: 1000,
+        acknowledged: 1000,
+        retried: 0,
+        indefinite: 0,
+        refused: 0,
+        left_out: 0,
+        deletions_refused: 10,
+        services: 43,
+        instances: 116,
+        agreed_after_ms: Some(31.5),
+        limit_ms: 10_000.0,
+        watched_ms: 11_200.0,
+        breaks: 0,
+        differing: 0,
+        differences: Vec::new(),
+        members: Vec::new(),
+        pairs: Vec::new(),
+        notes: Vec::new(),
+    };
+    let bad = Agreement {
+        target: MIXED.into(),
+        outcome: Outcome::Fail,
+        acknowledged: 990,
+        indefinite: 2,
+        left_out: 8,
+        agreed_after_ms: None,
+        watched_ms: 0.0,
+        differing: 31,
+        differences: vec!["weight stored: 1 at a; 2 at b".into(), HOSTILE.into()],
+        members: vec!["a does not know the version of b".into()],
+        pairs: vec![pair("registered", &[]), pair("expired", &["not right after 25 s"])],
+        ..good.clone()
+    };
+    vec![good, bad]
+}
+
 /// The whole run.
 pub(crate) fn sample() -> Results {
     Results {
@@ -305,6 +353,7 @@ pub(crate) fn sample() -> Results {
         ],
         conformance: Some(conformance()),
         measurements: measurements(),
+        agreements: agreements(),
         faults: faults(),
         ratios: ratios(),
         skipped: vec![

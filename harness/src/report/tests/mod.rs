@@ -42,6 +42,7 @@ fn a_run_of_one_experiment_without_anything_to_compare_still_renders() {
     results.targets[0].rss_bytes.clear();
     results.measurements.clear();
     results.conformance = None;
+    results.agreements.clear();
     results.faults.clear();
     results.ratios.clear();
     results.skipped.clear();
