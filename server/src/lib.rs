@@ -4,6 +4,7 @@
 //! - [`naming`]: services, instances, beats, push; knows no peer and no HTTP
 //! - [`cluster`]: members, their states, who is responsible for what
 //! - [`distro`]: ephemeral instances replicated between nodes
+//! - [`health_check`]: active checks of persistent instances
 //! - [`http`]: the client API and what peers call, one file per official controller
 //! - [`settings`], [`node`], [`tasks`]: what the operator said, the wiring, and background work
 //! - [`telemetry`]: log and metrics
@@ -13,6 +14,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod distro;
+pub mod health_check;
 pub mod http;
 pub mod java;
 pub mod naming;
