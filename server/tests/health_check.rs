@@ -224,8 +224,8 @@ async fn http_takes_200_alone_for_life() {
         assert!(request.contains(&format!("\r\n{line}\r\n")), "{line} is not in {request}");
     }
     assert_eq!(http.connections.load(Ordering::SeqCst), 1, "the connection is kept alive");
-    // `expectedResponseCode` is decoration; 503 is counted, silence too.
-    for (status, at_once) in [(204, true), (500, true), (503, false), (0, false)] {
+    // `expectedResponseCode` is decoration; 503 is counted, an answer without a body and silence too.
+    for (status, at_once) in [(404, true), (500, true), (204, false), (503, false), (0, false)] {
         http.status.store(200, Ordering::SeqCst);
         flips(&server, "http", http.port, true).await;
         http.status.store(status, Ordering::SeqCst);

@@ -89,6 +89,10 @@ fn judge(status: StatusCode) -> Outcome {
         StatusCode::OK => Outcome::new(Verdict::Ok, Feedback::Measured),
         // Busy: another look decides.
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::FOUND => Outcome::new(Verdict::Fail, Feedback::Twice),
+        // Answers that can have no body break the official reader, so its verdict is that of a broken answer.
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => {
+            Outcome::new(Verdict::Fail, Feedback::Longest)
+        }
         _ => Outcome::new(Verdict::FailNow, Feedback::Longest),
     }
 }
@@ -225,7 +229,7 @@ mod tests {
     fn only_200_is_alive() {
         let verdict = |code: u16| judge(StatusCode::from_u16(code).unwrap()).verdict;
         assert_eq!(verdict(200), Verdict::Ok);
-        assert_eq!([302, 503].map(verdict), [Verdict::Fail; 2]);
-        assert_eq!([201, 204, 301, 404, 500].map(verdict), [Verdict::FailNow; 5]);
+        assert_eq!([302, 503, 204, 205, 304].map(verdict), [Verdict::Fail; 5]);
+        assert_eq!([201, 301, 404, 500].map(verdict), [Verdict::FailNow; 4]);
     }
 }

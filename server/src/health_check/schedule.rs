@@ -1,8 +1,8 @@
 //! Which cluster is looked at when, and what its checks lead to (the official `HealthCheckTask` and
 //! `HealthCheckReactor`; compat/spec/health-and-push.md §4).
 //!
-//! Every cluster that has or had persistent instances keeps its place in the heap on every node; only the node that is
-//! responsible for the service checks. The next look is set before the answers of this one are in, as upstream.
+//! Every cluster of a service that has or had persistent instances keeps its place in the heap on every node; only the
+//! node that is responsible for the service checks. The next look is set before the answers of this one are in, as upstream.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -184,17 +184,16 @@ impl HealthCheck {
         }
     }
 
-    /// Keeps an eye on the clusters of a service that hold persistent instances.
+    /// Keeps an eye on every cluster of a service that holds persistent instances.
     fn watch(&self, state: &mut State, id: &ServiceId) {
         let Some(service) = self.registry.get(id) else { return };
         let service = service.read();
+        if service.persistent.is_empty() {
+            return;
+        }
         let known = state.clusters.get(id);
-        let new: HashSet<Arc<str>> = service
-            .persistent
-            .keys()
-            .filter(|key| !known.is_some_and(|known| known.contains(key.cluster.as_str())))
-            .map(|key| Arc::from(key.cluster.as_str()))
-            .collect();
+        let is_new = |name: &&String| !known.is_some_and(|known| known.contains(name.as_str()));
+        let new: Vec<Arc<str>> = service.clusters.keys().filter(is_new).map(|name| Arc::from(name.as_str())).collect();
         for cluster in new {
             let now = Instant::now();
             let rt = CheckRt::first(&self.switches.get().tcp_health_params);
