@@ -2,11 +2,13 @@
 
 mod compare;
 mod conform;
+mod join;
 mod launch_args;
 mod load;
 mod measure;
 mod parts;
 mod record;
+mod recover;
 mod report;
 mod sync;
 mod up;
@@ -38,6 +40,10 @@ enum Command {
     Sync(sync::SyncArgs),
     /// Measure latency at a fixed rate, then the rate that a target reaches.
     Load(load::LoadArgs),
+    /// Kill and restart every node in turn under load, and say what was missing for how long.
+    Recover(recover::RecoverArgs),
+    /// Start one node of a filled cluster, and say when it serves everything.
+    Join(join::JoinArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
@@ -74,6 +80,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(args).await,
         Command::Sync(args) => sync::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Recover(args) => recover::run(args).await,
+        Command::Join(args) => join::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,

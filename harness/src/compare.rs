@@ -2,11 +2,13 @@
 //!
 //! Conformance comes first, on nodes of its own. Then every cluster is started once and all are kept, so that a round
 //! can visit one after the other (A B C, A B C, …) and whatever drifts on the machine meets them all alike; while one
-//! is measured, nothing is done at the others. `results.json` is written after every visit, so an interrupted run
+//! is measured, nothing is done at the others. What stops and starts nodes comes last. `results.json` is written after every visit, so an interrupted run
 //! leaves what it had. What was asked for and not done stands in `skipped` with its reason: an experiment that fails
 //! at one target costs that figure and not the run.
 
 pub mod allowance;
+mod faults;
+pub mod in_turn;
 pub mod ratios;
 pub mod record;
 pub mod rows;
@@ -149,6 +151,9 @@ impl<P: Parts> Runner<'_, P> {
                 self.visit(round, position, &mut time).await;
                 self.save()?;
             }
+        }
+        if let Some(plan) = self.plan.profile.faults {
+            self.faults(plan).await?;
         }
         Ok(())
     }

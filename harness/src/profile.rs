@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::experiment::burst_convergence::Burst;
 use crate::experiment::load::LoadPlan;
+use crate::experiment::restart_recovery::RestartPlan;
+use crate::experiment::snapshot_load::JoinPlan;
 use crate::experiment::{
     burst_convergence, deregister_latency, load_beat, load_query, load_register, push_latency, sync_latency,
 };
@@ -27,6 +29,19 @@ pub struct Profile {
     pub uniform: TargetPlan,
     /// What is done at a target with nodes of several kinds.
     pub mixed: TargetPlan,
+    /// What is done once, after all rounds, to every target in turn; its time comes on top of the budget.
+    pub faults: Option<Faults>,
+}
+
+/// Experiments that stop and start nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Faults {
+    /// `snapshot-load`.
+    pub join: JoinPlan,
+    /// `restart-recovery`.
+    pub restart: RestartPlan,
+    /// No target is begun with later than this after the last round.
+    pub limit: Duration,
 }
 
 /// What is done at one target in one round; an absent part is not done and is reported as skipped.
@@ -62,9 +77,9 @@ pub struct Timed<T> {
 pub enum ProfileName {
     /// At most eight minutes on two cores.
     Quick,
-    /// About half an hour.
+    /// About an hour.
     Standard,
-    /// About two hours.
+    /// About three hours.
     Full,
 }
 
@@ -98,6 +113,13 @@ const BEAT_RATE: u32 = 200;
 const QUERY_RATE: u32 = 300;
 
 const BURST: Burst = Burst { instances: 5000, services: 500, connections: 48 };
+
+/// A target with real nodes takes some eight minutes: 2 for the join and 6 for three restarts.
+const FAULTS: Faults = Faults {
+    join: JoinPlan { instances: 10_000, services: 1000 },
+    restart: RestartPlan::USUAL,
+    limit: seconds(25 * 60),
+};
 
 impl Profile {
     /// The profile of that name.
@@ -136,6 +158,7 @@ impl Profile {
                 deregister: timed(2, seconds(5)),
                 ..TargetPlan::default()
             },
+            faults: None,
         }
     }
 
@@ -156,6 +179,7 @@ impl Profile {
             conformance: Some(seconds(300)),
             uniform: everything.clone(),
             mixed: everything,
+            faults: Some(FAULTS),
         }
     }
 
@@ -176,6 +200,7 @@ impl Profile {
             conformance: Some(seconds(600)),
             uniform: everything.clone(),
             mixed: everything,
+            faults: Some(FAULTS),
         }
     }
 
@@ -219,8 +244,13 @@ impl Profile {
         Self::single("load", rounds, plan)
     }
 
+    /// A command with a plan of its own.
+    pub fn none(name: &str) -> Self {
+        Self::single(name, 1, TargetPlan::default())
+    }
+
     fn single(name: &str, rounds: usize, plan: TargetPlan) -> Self {
         let budget = Duration::from_secs(24 * 3600);
-        Self { name: name.into(), rounds, budget, conformance: None, uniform: plan.clone(), mixed: plan }
+        Self { name: name.into(), rounds, budget, conformance: None, uniform: plan.clone(), mixed: plan, faults: None }
     }
 }

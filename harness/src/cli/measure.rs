@@ -1,7 +1,8 @@
-//! What `compare`, `sync` and `load` share: the flags, the run, and the words at its end.
+//! What the commands that measure share: the flags, the run, and the words at its end.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
@@ -16,13 +17,13 @@ use crate::doctor::is_reference_required;
 use crate::expect::{Expectations, Judged};
 use crate::profile::Profile;
 use crate::results::Results;
-use crate::target::{TargetSpec, interrupted};
+use crate::target::{Progress, TargetSpec, interrupted};
 
 /// Exit code of a run that the user stopped: it did not take place as asked.
 const INTERRUPTED: u8 = 2;
 
 /// Exit code of a run that did not show what it must.
-const NOT_HELD: u8 = 1;
+pub(super) const NOT_HELD: u8 = 1;
 
 /// Flags of every command that measures.
 #[derive(Debug, Args)]
@@ -53,8 +54,19 @@ fn default_targets() -> Vec<TargetSpec> {
     ["3xtandem", "3xnacos@1.4.1", "2xnacos+tandem"].iter().filter_map(|it| it.parse().ok()).collect()
 }
 
-/// Runs `profile` at the targets and says where the results are.
-pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode> {
+/// A command that measures, ready to run.
+pub(super) struct Begun {
+    pub(super) plan: Plan,
+    pub(super) parts: RealParts,
+    /// Cancelled when the user wants to stop.
+    pub(super) stop: CancellationToken,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) json: bool,
+    expectations: Option<Expectations>,
+}
+
+/// Reads what the flags name and begins to listen for signals.
+pub(super) fn begin(args: MeasureArgs, profile: Profile) -> Result<Begun> {
     // Read first: a file that cannot be read must not cost a run.
     let expectations = args.expect.as_deref().map(Expectations::load).transpose()?;
     let stop = CancellationToken::new();
@@ -79,21 +91,34 @@ pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode>
         require_all: is_reference_required(),
     };
     let parts = RealParts { options, compat: args.compat };
-    let (results, ending) = compare::run(&plan, &parts, &stop, progress.as_ref()).await?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&results)?);
-    } else {
-        println!("{}", summary(&results));
-        println!("results and report: {}", plan.out.display());
+    Ok(Begun { plan, parts, stop, progress, json: args.json, expectations })
+}
+
+/// Runs `profile` at the targets and says where the results are.
+pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode> {
+    let begun = begin(args, profile)?;
+    let (results, ending) = compare::run(&begun.plan, &begun.parts, &begun.stop, begun.progress.as_ref()).await?;
+    begun.end(&results, ending, true)
+}
+
+impl Begun {
+    /// Prints what came of it; `held` is the command's own verdict, the expectations come on top.
+    pub(super) fn end(self, results: &Results, ending: Ending, held: bool) -> Result<ExitCode> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(results)?);
+        } else {
+            println!("{}", summary(results));
+            println!("results and report: {}", self.plan.out.display());
+        }
+        if ending == Ending::Interrupted {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        let judged = self.expectations.map(|it| it.judge(results)).unwrap_or_default();
+        judged.iter().for_each(|it| eprintln!("{}", sentence(it)));
+        // What could not be judged did not hold: a gate that passes because nothing was measured is none.
+        let held = held && judged.iter().all(|it| it.held == Some(true));
+        Ok(if held { ExitCode::SUCCESS } else { ExitCode::from(NOT_HELD) })
     }
-    if ending == Ending::Interrupted {
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
-    let judged = expectations.map(|it| it.judge(&results)).unwrap_or_default();
-    judged.iter().for_each(|it| eprintln!("{}", sentence(it)));
-    // What could not be judged did not hold: a gate that passes because nothing was measured is none.
-    let held = judged.iter().all(|it| it.held == Some(true));
-    Ok(if held { ExitCode::SUCCESS } else { ExitCode::from(NOT_HELD) })
 }
 
 fn sentence(judged: &Judged) -> String {

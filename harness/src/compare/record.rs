@@ -9,8 +9,11 @@ use time::macros::format_description;
 use super::rows::{GENERATOR_LAG_P99_MS_MAX, Rows};
 use super::{ConformancePart, Plan, ratios};
 use crate::experiment::kind_name;
+use crate::experiment::restart_recovery::figures;
+use crate::experiment::restart_recovery::judge::Judgement;
+use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
-use crate::results::{Conformance, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::results::{Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode};
 use crate::target::Cluster;
 
 /// Reason of a skip that the user chose with the profile.
@@ -25,6 +28,7 @@ pub struct Record {
     watch: LoadWatch,
     targets: Vec<Target>,
     conformance: Option<Conformance>,
+    faults: Vec<Fault>,
     skipped: Vec<Skipped>,
     seed: u64,
     stamp: String,
@@ -56,6 +60,7 @@ impl Record {
             watch,
             targets: Vec::new(),
             conformance: None,
+            faults: Vec::new(),
             skipped: Vec::new(),
             seed: plan.seed,
             stamp: stamp.replace('-', ""),
@@ -99,6 +104,25 @@ impl Record {
         self.skipped.extend(part.skipped);
     }
 
+    /// Adds one direction of `snapshot-load`.
+    pub fn joined(&mut self, target: &str, part: Part) {
+        match part {
+            Part::Joined(joined) => {
+                joined.observations.into_iter().for_each(|row| self.rows.add(target, 0, row));
+                self.faults.push(joined.fault);
+            }
+            Part::Impossible { what, reason } => self.skip(&format!("{what}, in {target}"), &reason),
+        }
+    }
+
+    /// Adds a judged run of `restart-recovery`; every kill is a round.
+    pub fn restarted(&mut self, judgement: &Judgement) {
+        for (round, row) in figures::observations(judgement) {
+            self.rows.add(&judgement.header.target, round, row);
+        }
+        self.faults.extend(figures::faults(judgement));
+    }
+
     /// Whether answers were not compared with a running real server.
     pub fn lacks_live_conformance(&self) -> bool {
         self.conformance.as_ref().is_none_or(|it| it.reference.starts_with("recordings"))
@@ -117,6 +141,7 @@ impl Record {
     pub fn went_wrong(&self, target: &str) -> bool {
         let at = format!(" at {target}");
         self.rows.errors_at(target) > 0
+            || self.faults.iter().any(|it| it.target == target && it.outcome != Outcome::Pass)
             || self.skipped.iter().any(|it| it.what.ends_with(&at) && it.reason != NOT_PLANNED)
     }
 
@@ -141,7 +166,7 @@ impl Record {
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
             measurements: self.rows.measurements(),
-            faults: Vec::new(),
+            faults: self.faults.clone(),
             ratios: ratios::ratios(&self.rows, &self.targets, self.seed),
             skipped,
         }

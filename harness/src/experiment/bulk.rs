@@ -50,6 +50,12 @@ pub async fn register(session: &Session<'_>, instances: &[Instance]) -> Result<B
     send_all(session, calls.into(), CONNECTIONS).await
 }
 
+/// Registers all instances at these nodes alone.
+pub async fn register_at(session: &Session<'_>, nodes: &[Node], instances: &[Instance]) -> Result<BulkDone> {
+    let calls = instances.iter().map(|it| Call::register(session.context(), it, 1)).collect::<Result<Vec<_>, _>>()?;
+    send_all_to(session, nodes, calls.into(), CONNECTIONS).await
+}
+
 /// Deregisters all instances.
 pub async fn deregister(session: &Session<'_>, instances: &[Instance]) -> Result<BulkDone> {
     let calls = instances.iter().map(|it| Call::deregister(session.context(), it)).collect::<Result<Vec<_>, _>>()?;
@@ -72,8 +78,18 @@ pub async fn connect(nodes: &[Node], count: usize) -> Result<Vec<Connection>> {
 /// # Errors
 /// When a connection cannot be opened. Failed calls are counted, not returned as an error.
 pub async fn send_all(session: &Session<'_>, calls: Arc<[Call]>, connections: usize) -> Result<BulkDone> {
+    send_all_to(session, &session.cluster.nodes, calls, connections).await
+}
+
+/// The same, over connections to these nodes alone.
+async fn send_all_to(
+    session: &Session<'_>,
+    nodes: &[Node],
+    calls: Arc<[Call]>,
+    connections: usize,
+) -> Result<BulkDone> {
     let next = Arc::new(AtomicUsize::new(0));
-    let opened = connect(&session.cluster.nodes, connections.min(calls.len())).await?;
+    let opened = connect(nodes, connections.min(calls.len())).await?;
     let began = Instant::now();
     let mut workers = JoinSet::new();
     for connection in opened {

@@ -5,6 +5,8 @@
 //! - [`burst_convergence`]: thousands of changes until every node shows them all
 //! - [`load_register`], [`load_beat`], [`load_query`]: latency at a fixed rate, and the rate at which it ends
 //! - [`push_latency`]: one change until the UDP push of each node is in hand
+//! - [`restart_recovery`]: every node killed and restarted under load
+//! - [`snapshot_load`]: one node that joins a filled cluster
 //! - [`fixture`]: the instances that the load works on
 //! - [`bulk`], [`census`], [`visibility`], [`load`]: what several experiments need
 //!
@@ -21,6 +23,8 @@ pub mod load_query;
 pub mod load_register;
 pub mod memory;
 pub mod push_latency;
+pub mod restart_recovery;
+pub mod snapshot_load;
 pub mod startup;
 pub mod sync_latency;
 pub mod visibility;

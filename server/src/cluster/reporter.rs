@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
@@ -121,12 +122,14 @@ impl Reporter {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        let answer = async {
-            let answer = request.send().await?;
-            let status = answer.status().as_u16();
-            Ok::<_, reqwest::Error>((status, answer.bytes().await?))
+        // A connection that breaks says little: a process that dies breaks the kept ones first. Whether anybody listens
+        // shows at once, and until it is known the members differ about who is responsible.
+        let again = request.try_clone();
+        let answer = match (ask(request).await, again) {
+            (Err(error), Some(again)) if !client::is_refused(&error) && !error.is_timeout() => ask(again).await,
+            (answer, _) => answer,
         };
-        match answer.await {
+        match answer {
             Ok((status, body)) => {
                 let outcome = Outcome::of_answer(status, &body);
                 if outcome != Outcome::Accepted {
@@ -144,6 +147,13 @@ impl Reporter {
             }
         }
     }
+}
+
+/// One report; status and body of the answer.
+async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Bytes)> {
+    let answer = request.send().await?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.bytes().await?))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -170,6 +180,24 @@ impl Rhythm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn a_member_that_dies_during_a_report_is_found_dead_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let settings = Settings { standalone: false, ..Settings::loopback("/nowhere", 9301) };
+        let members = Arc::new(Members::new(&settings));
+        let reporter = Reporter::new(members, client::new(&settings), "/nacos", Tasks::default());
+        let dying = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+            drop(listener);
+            drop(stream);
+        });
+        assert_eq!(reporter.send(&address, Some(TANDEM_PERIOD)).await, Outcome::Refused);
+        dying.await.unwrap();
+    }
 
     #[test]
     fn one_official_member_sets_the_official_rhythm() {

@@ -1,8 +1,11 @@
 //! Whether naming serves: the status the traffic filter goes by (compat/spec/membership.md §7.3).
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 /// Status of naming on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,8 @@ impl ServerStatus {
 #[derive(Debug)]
 pub struct Status {
     serving: AtomicBool,
+    /// Told when `serving` is set.
+    begins: Notify,
     data_ready: AtomicBool,
     overridden: RwLock<Option<ServerStatus>>,
 }
@@ -59,6 +64,7 @@ impl Status {
     pub fn new(wait_for_data: bool) -> Self {
         Status {
             serving: AtomicBool::new(false),
+            begins: Notify::new(),
             data_ready: AtomicBool::new(!wait_for_data),
             overridden: RwLock::new(None),
         }
@@ -67,6 +73,15 @@ impl Status {
     /// The node takes requests from now on.
     pub fn serves(&self) {
         self.serving.store(true, Ordering::Release);
+        self.begins.notify_waiters();
+    }
+
+    /// Waits until the node takes requests; false when it does not within `limit`.
+    pub async fn wait_serving(&self, limit: Duration) -> bool {
+        // Armed before the look, so that nothing set in between is missed.
+        let mut begins = pin!(self.begins.notified());
+        begins.as_mut().enable();
+        self.serving.load(Ordering::Acquire) || tokio::time::timeout(limit, begins).await.is_ok()
     }
 
     /// The data of a peer was loaded.
@@ -112,6 +127,17 @@ mod tests {
             let seen = [(true, false), (false, false), (true, true), (false, true)].map(|(g, m)| status.admits(g, m));
             assert_eq!(seen, passes, "{name}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_let_in_when_it_serves() {
+        let status = Status::new(false);
+        assert!(!status.wait_serving(Duration::from_secs(1)).await);
+        let (served, ()) = tokio::join!(status.wait_serving(Duration::from_secs(1)), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            status.serves();
+        });
+        assert!(served && status.wait_serving(Duration::ZERO).await);
     }
 
     #[test]

@@ -71,16 +71,18 @@ async fn attempt(distro: &Arc<Distro>, head_max: Duration) -> bool {
     answered
 }
 
-/// Puts a snapshot in place; what arrived here by itself meanwhile is newer and stays. Services in it.
-fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::Error> {
+/// Puts a snapshot in place. A list that a peer pushed meanwhile is newer and stays; to what was only written here
+/// meanwhile the snapshot adds what it knows besides, or the other members would be left with the written part alone.
+/// Services in it.
+pub(super) fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::Error> {
     let map = read_map(body, now_ms())?;
     let services = map.len();
     for (key, datum) in map {
         let (Some(id), Some(instances)) = (service_of(&key), datum.instances) else { continue };
-        if distro.registry.get(&id).is_some_and(|service| service.read().has_datum) {
+        if distro.receipt(&id).is_some() {
             continue;
         }
-        distro.apply(&id, instances, Trust::Whole);
+        distro.apply(&id, instances, Trust::FormerOwner { moved_at: distro.moved_at() });
     }
     Ok(services)
 }

@@ -21,6 +21,7 @@ use crate::settings::Settings;
 mod client_writes;
 mod raw;
 mod replication;
+mod snapshot;
 mod wire;
 
 /// A node that serves; dropping it stops it at once, as a kill would.

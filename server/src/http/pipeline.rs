@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -20,6 +20,11 @@ use crate::telemetry::metrics;
 
 /// Prefix of the paths that pass the naming filters.
 const NAMING: &str = "/v1/ns";
+
+/// How long a write that another member handed on may wait while this node still loads what the others hold: written
+/// to an empty list it would leave the others with that instance alone, and a deregistration would be undone. Official
+/// nodes do not listen yet at that time. Members give up on a handed-on request after two seconds.
+const LOADING_MAX: Duration = Duration::from_millis(1500);
 
 /// Answers one request that was read in full.
 pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes, peer: SocketAddr) -> Response {
@@ -60,6 +65,9 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
     };
     let began = Instant::now();
     if naming {
+        if route.forwarded && !node.status.wait_serving(LOADING_MAX).await {
+            return refusal(node);
+        }
         group_service_name(&mut request);
         if route.forwarded
             && let Some(answer) = forward::filter(node, &mut request).await
@@ -177,9 +185,13 @@ fn traffic(node: &Node, request: &Request) -> Option<Response> {
     if status.admits(request.method == Method::GET, request.agent().starts_with("Nacos-Server")) {
         return None;
     }
+    Some(refusal(node))
+}
+
+fn refusal(node: &Node) -> Response {
     let mut refusal = error_page::empty(503);
-    refusal.body = format!("server is {} now, please try again later!", status.as_str()).into();
-    Some(refusal)
+    refusal.body = format!("server is {} now, please try again later!", node.status.current().as_str()).into();
+    refusal
 }
 
 enum NoRoute {

@@ -83,8 +83,9 @@ impl Expiry {
                         if change.removed && self.registry.get(&id).is_none() {
                             watched.remove(&id);
                         } else {
-                            let since = if change.ephemeral_peer { now_ms() } else { 0 };
-                            self.watch(&mut watched, &mut due, &id, since);
+                            // Also for a service that was first heard of here: a peer's list with older copies of
+                            // beats may come right after.
+                            self.watch(&mut watched, &mut due, &id, now_ms());
                         }
                     }
                 }
