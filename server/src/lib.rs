@@ -5,6 +5,7 @@
 //! - [`cluster`]: members, their states, who is responsible for what
 //! - [`distro`]: ephemeral instances replicated between nodes
 //! - [`raft`]: persistent data, kept with the official members
+//! - [`health_check`]: active checks of persistent instances
 //! - [`http`]: the client API and what peers call, one file per official controller
 //! - [`settings`], [`node`], [`tasks`]: what the operator said, the wiring, and background work
 //! - [`telemetry`]: log and metrics
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod cluster;
 pub mod distro;
 pub mod health;
+pub mod health_check;
 pub mod http;
 pub mod java;
 pub mod naming;

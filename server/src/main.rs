@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tandem_server::health;
 use tandem_server::http::server;
 use tandem_server::node::Node;
@@ -53,8 +54,21 @@ fn start(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result
     if settings.prometheus {
         metrics::start();
     }
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(run(settings))
+}
+
+/// Opens as many files as the system allows, as a JVM does by itself: clients and health checks hold connections, and
+/// the usual limit of 1024 is meant for programs that do not.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, ..limit };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, "the limit of open files stays as it was");
+        }
+    }
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {

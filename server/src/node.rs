@@ -11,6 +11,7 @@ use crate::cluster::reporter::Reporter;
 use crate::cluster::status::Status;
 use crate::distro::Distro;
 use crate::distro::peer_client::PeerClient;
+use crate::health_check::HealthCheck;
 use crate::naming::cleaner::{self, CleanSettings};
 use crate::naming::consistency::Consistency;
 use crate::naming::expiry::Expiry;
@@ -144,6 +145,10 @@ impl Node {
         let switches = Arc::clone(&self.switches);
         let expiry = Expiry::new(Arc::clone(&self.registry), responsible, switches, naming.expire_instance);
         self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
+        let distro = Arc::clone(&self.distro);
+        let responsible = Box::new(move |service: &str| distro.responsible(service));
+        let checks = HealthCheck::new(Arc::clone(&self.registry), responsible, Arc::clone(&self.switches));
+        self.tasks.spawn("health check", checks.run());
         let push = Push::new(
             Arc::clone(&self.registry),
             Arc::clone(&self.subscribers),

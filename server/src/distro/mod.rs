@@ -125,6 +125,7 @@ impl Distro {
         }
         tasks.spawn("distro verify", verify::run(Arc::clone(self)));
         tasks.spawn("health reports", health_sync::run(Arc::clone(self)));
+        tasks.spawn("flips", health_sync::flips::run(Arc::clone(self)));
     }
 
     /// The calls this node makes to its peers.

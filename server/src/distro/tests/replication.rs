@@ -59,6 +59,38 @@ async fn updates_removals_and_health_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flips_of_persistent_instances_follow_at_once() {
+    let cluster = Cluster::start(2).await;
+    let id = cluster.service_of(1, "persistent");
+    for index in [0, 1] {
+        let node = cluster.node(index);
+        let service = node.registry.get_or_create(&id, || ServiceState::new("DEFAULT_GROUP"));
+        node.registry.update(&service, |state| {
+            let one = Instance { ephemeral: false, ..instance(1) };
+            state.ensure_cluster(&one.cluster_name);
+            state.persistent.insert(one.key(), one);
+            ((), Change { persistent: true, ..Change::default() })
+        });
+    }
+    let flip = |index: usize, healthy| {
+        let service = cluster.node(index).registry.get(&id).unwrap();
+        cluster.node(index).registry.update(&service, |state| {
+            state.persistent[0].healthy = healthy;
+            ((), Change { health: true, ..Change::default() })
+        });
+    };
+    let peer_sees = || cluster.node(0).registry.get(&id).unwrap().read().persistent[0].healthy;
+    for healthy in [false, true] {
+        flip(1, healthy);
+        eventually("flag of a persistent instance", SOON, || peer_sees() == healthy).await;
+    }
+    // Who is not responsible is not believed, and is put right by the next round.
+    flip(0, false);
+    eventually("put right", Duration::from_secs(15), peer_sees).await;
+    assert!(cluster.node(1).registry.get(&id).unwrap().read().persistent[0].healthy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_or_silent_peer_delays_nobody() {
     let mut cluster = Cluster::start(3).await;
     cluster.kill(2).await;
