@@ -13,6 +13,7 @@
 //! - [`profile`]: how much of each experiment, as data
 //! - [`compare`]: every experiment at every target, alternating
 //! - [`host`]: the machine and how busy it was
+//! - [`recorder`]: what the members of a cluster say to each other, recorded
 //! - [`results`]: the record of a run
 //! - [`stats`]: distributions, and ratios with an interval
 //! - [`expect`]: what a run must show, as data, for use as a gate
@@ -28,6 +29,7 @@ pub mod experiment;
 pub mod guard;
 pub mod host;
 pub mod profile;
+pub mod recorder;
 pub mod report;
 pub mod results;
 pub mod stats;

@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 
 use super::LaunchArgs;
 use crate::conformance::case::Topology;
+use crate::conformance::cluster::session::MixedSession;
 use crate::conformance::difference::KEPT;
+use crate::conformance::runner;
 use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
 use crate::doctor::is_reference_required;
 use crate::results::{Counts, Outcome};
@@ -24,13 +26,14 @@ pub(super) struct Conform {
     /// Version of Nacos the target is held to
     #[arg(long = "as", value_name = "VERSION", default_value = VERSION)]
     version: String,
-    /// One server, a cluster of three, or both
+    /// One server, a cluster of three, or both; or one target between two real nodes
     #[arg(long, value_enum, default_value_t = Shape::Standalone)]
     topology: Shape,
     /// Compare with the recordings, without starting real Nacos
     #[arg(long)]
     recordings_only: bool,
-    /// Only areas with this text in their name; others are still asked, since cases build on each other
+    /// Only areas with this text in their name; others are still asked, since cases build on each other (but for
+    /// `--topology mixed`, whose areas stand alone)
     #[arg(long, value_name = "AREA")]
     area: Option<String>,
     /// Print every case that did not pass
@@ -55,6 +58,8 @@ enum Shape {
     Cluster,
     /// Both, one after the other
     All,
+    /// Two real nodes and one target, judged by what they send each other
+    Mixed,
 }
 
 pub(super) async fn run(args: Conform) -> Result<ExitCode> {
@@ -65,6 +70,7 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
             Shape::Standalone => vec![Topology::Standalone],
             Shape::Cluster => vec![Topology::Cluster3],
             Shape::All => vec![Topology::Standalone, Topology::Cluster3],
+            Shape::Mixed => return mixed(args).await,
         },
         version: args.version.clone(),
         compat: args.compat.clone(),
@@ -77,16 +83,47 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
     if let Some(area) = &args.area {
         verdicts.conformance.cases.retain(|case| case.area.contains(area.as_str()));
     }
+    if is_reference_required() && !args.recordings_only && !verdicts.skipped.is_empty() {
+        bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
+    }
+    finish(&args, &verdicts)
+}
+
+/// Every kind of target between two real nodes, one after the other.
+async fn mixed(args: Conform) -> Result<ExitCode> {
+    if args.recordings_only {
+        bail!("--topology mixed needs real nodes, so it cannot be run with --recordings-only");
+    }
+    let mut verdicts = Verdicts::default();
+    let mut cases = Vec::new();
+    for subject in subjects(&args.targets)? {
+        let session = MixedSession {
+            subject,
+            version: args.version.clone(),
+            compat: args.compat.clone(),
+            area: args.area.clone(),
+            launch: args.launch.options(),
+        };
+        let judged = tokio::select! {
+            done = session.run() => done?,
+            signal = interrupted() => bail!("{signal}: stopped before the verdicts were in"),
+        };
+        verdicts.conformance.reference = judged.reference;
+        cases.extend(judged.cases);
+    }
+    verdicts.conformance = runner::summarised(verdicts.conformance.reference, cases);
+    finish(&args, &verdicts)
+}
+
+/// Prints the verdicts; 1 when one differs that is not kept on purpose.
+fn finish(args: &Conform, verdicts: &Verdicts) -> Result<ExitCode> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&verdicts.conformance)?);
     } else {
-        print(&verdicts, args.verbose);
+        print(verdicts, args.verbose);
     }
     if verdicts.conformance.cases.is_empty() {
         bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
-    }
-    if is_reference_required() && !args.recordings_only && !verdicts.skipped.is_empty() {
-        bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
     }
     let differed =
         verdicts.conformance.cases.iter().any(|case| {

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use super::cluster::case::{Scripted, WireRule};
+
 /// All cases, in the order they are asked.
 #[derive(Debug, Clone, Default)]
 pub struct CaseSet {
@@ -109,6 +111,15 @@ pub struct Case {
     pub since: String,
     /// First version the case does not hold for any more.
     pub until: Option<String>,
+    /// Where the behaviour is described, when not where the file says.
+    pub spec: Option<String>,
+    /// Text that a read of the reference must show before anything is compared; only in cases between members.
+    pub shows: Option<String>,
+    /// What members must send each other because of the request; only in cases between members.
+    pub wire: Option<WireRule>,
+    /// How the harness answers as a foreign member; only in cases between members.
+    #[serde(default)]
+    pub foreign: Vec<Scripted>,
     /// Area, from the file.
     #[serde(skip)]
     pub area: String,
@@ -199,6 +210,13 @@ impl Case {
 
     fn check(&self) -> Result<()> {
         ensure!(!self.id.is_empty(), "has no id");
+        let between_members = self.shows.is_some() || self.wire.is_some() || !self.foreign.is_empty();
+        ensure!(!between_members, "has keys of cases between members (`cases/cluster`)");
+        self.check_alone()
+    }
+
+    /// What holds for every case.
+    pub(super) fn check_alone(&self) -> Result<()> {
         ensure!(self.path.starts_with('/'), "path `{}` does not begin with `/`", self.path);
         ensure!(self.raw_query.is_none() || self.params.is_empty(), "has both `params` and `raw_query`");
         ensure!(self.body.is_none() || !self.form, "has both `form` and `body`");
