@@ -9,7 +9,7 @@
 //! - [`load`]: the snapshot at start
 //! - [`health_sync`]: health flags, which official nodes take from nowhere else
 //! - [`subscribers`]: consumers the other members know
-//! - [`peer_client`]: the calls a node makes to its peers
+//! - [`peer_client`]: the calls a node makes to its peers; `hand_on`: those it makes for clients
 //!
 //! Nothing is stored here: the registry is what is served and what is replicated. Official nodes keep a second copy,
 //! which drifts (compat/spec/distro.md §8.4).
@@ -33,6 +33,7 @@ use peer_client::PeerClient;
 
 pub mod checksum;
 pub mod datum;
+mod hand_on;
 pub mod health_sync;
 pub mod load;
 mod merge;

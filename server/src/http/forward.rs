@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 
 use super::accept;
 use super::error_page;
@@ -18,27 +18,14 @@ const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
 /// From this many bytes on parameters travel as a form body: Tomcat refuses request heads above 8 KiB, and official
 /// nodes lose large metadata that way.
 const QUERY_BYTES_MAX: usize = 4096;
-/// About one connection: the client library writes them itself.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "content-length",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-];
-
-/// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only,
-/// after the service name was grouped.
-pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response> {
+/// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only;
+/// `grouped` is the service as `group@@service`.
+pub async fn filter(node: &Arc<Node>, request: &Request, grouped: Option<&str>) -> Option<Response> {
     if node.settings.standalone {
         return None;
     }
     let accept = accept::parse(request.header("accept"));
-    let Some(name) = request.params.get("serviceName").filter(|name| !name.is_empty()) else {
+    let Some(name) = grouped else {
         let message = "Server failed,caused: Cannot invoke \"String.hashCode()\" because \"serviceName\" is null;";
         return Some(error_page::spring(500, message, &request.raw_path, &accept));
     };
@@ -56,9 +43,9 @@ pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response>
 }
 
 async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
-    let is_form = is_form(request);
-    let mut headers = headers(request, is_form);
-    let mut body = if is_form { Bytes::new() } else { request.body.clone() };
+    let mut headers = request.headers.clone();
+    // A form has become part of the parameters.
+    let mut body = if is_form(request) { Bytes::new() } else { request.body.clone() };
     let mut path = request.raw_path.clone();
     let parameters = parameters(request);
     if body.is_empty() && parameters.len() >= QUERY_BYTES_MAX && request.method != Method::GET {
@@ -68,7 +55,7 @@ async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
         path = format!("{path}?{parameters}");
     }
     let client = node.distro.client();
-    match client.forward(request.method.clone(), owner, &path, headers, body).await {
+    match client.forward(request.method.clone(), owner, &path, &headers, body).await {
         Ok((status, body)) => answer(status, body),
         Err(error) => {
             tracing::warn!(owner, %error, path = request.path, "a request could not be handed on");
@@ -77,37 +64,22 @@ async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
     }
 }
 
-/// Whether the body was parameters only, and has become part of them.
+/// Whether the body was parameters only.
 fn is_form(request: &Request) -> bool {
     let content_type = request.header("content-type").trim_start().to_ascii_lowercase();
     content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("multipart/form-data")
 }
 
-/// All of the client's, its `Host` among them, as official nodes do; theirs are set by the client for peers.
-fn headers(request: &Request, is_form: bool) -> HeaderMap {
-    let mut headers = request.headers.clone();
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-    if is_form || !headers.contains_key(header::CONTENT_TYPE) {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
-    }
-    headers
-}
-
-/// Every parameter of query and form, once.
+/// Every parameter of query and form, once; of `encoding` and `nofix` the official values win over the client's.
 fn parameters(request: &Request) -> String {
     let mut text = String::with_capacity(256);
-    for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "_method")) {
+    for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "encoding")) {
         text.push_str(&encode(name));
         text.push('=');
         text.push_str(&encode(value));
         text.push('&');
     }
-    if request.params.get("encoding").is_none() {
-        text.push_str("encoding=UTF-8&");
-    }
-    text.push_str("nofix=1");
+    text.push_str("encoding=UTF-8&nofix=1");
     text
 }
 

@@ -10,7 +10,7 @@ use super::cast::{Cast, Role};
 use super::foreign::Foreign;
 use super::request::{Sent, answer};
 use crate::client::wire::{self, Limits};
-use crate::conformance::answer::Answer;
+use crate::conformance::answer::{Answer, kept};
 use crate::conformance::case::{Case, Topology};
 use crate::conformance::compare::{At, differences};
 use crate::conformance::difference::Differences;
@@ -137,7 +137,13 @@ impl Stage<'_> {
             self.recorder.since(mark).into_iter().filter(|it| Some(it.receiver) == to && fits(&it.request)).collect();
         let unnamed = candidates.iter().any(|it| it.sender() == Sender::Unknown);
         let from = cast.index(rule.from).map(Sender::Member);
-        let found = candidates.into_iter().filter(|it| Some(it.sender()) == from);
+        let address = cast.address(rule.from);
+        // A connection may be gone before the kernel was asked whose it was.
+        let named = |it: &Exchange| it.request.header_values("request-source").any(|source| source == address);
+        let found = candidates.into_iter().filter(|it| match it.sender() {
+            Sender::Unknown => named(it),
+            sender => Some(sender) == from,
+        });
         (found.map(|it| (it.request, it.answer)).collect(), unnamed)
     }
 
@@ -182,8 +188,11 @@ impl Stage<'_> {
         if let Some(rule) = &case.wire
             && expected.sent.len() != rule.count
         {
-            let count = expected.sent.len();
-            result.reason = format!("the real nodes sent each other {count} such requests, not {}", rule.count);
+            let (count, status, body) = (expected.sent.len(), answer.status, kept(&answer.body));
+            result.reason = format!(
+                "the real nodes sent each other {count} such requests, not {}; the answer was {status} `{body}`",
+                rule.count
+            );
             return result;
         }
         let mut found: Vec<String> = differ(answer, reference, other, cast, rules).into_iter().collect();
@@ -220,7 +229,9 @@ impl Stage<'_> {
 
 /// The members in the order of the roles, so that their addresses get the same names everywhere.
 fn place(cast: &Cast) -> Place {
-    Place { members: cast.addresses(), open_port: 0, closed_port: 0, udp_port: 0, context_path: "/nacos".to_owned() }
+    // No case names the ports, so theirs are numbers that nothing else is.
+    let (open_port, closed_port, udp_port) = (65_535, 65_534, 65_533);
+    Place { members: cast.addresses(), open_port, closed_port, udp_port, context_path: "/nacos".to_owned() }
 }
 
 /// The difference between two answers with the casts' names put in their place.
