@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_millis(2050);
 /// Below the 20 s after which Tomcat may close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(15);
+/// What official nodes send before their agent.
+const CLIENT_VERSION: &str = "client-version";
 /// What the body's framing is told by anew, or what the one hop asked for.
 const NOT_HANDED_ON: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, TE, TRAILER, UPGRADE, EXPECT];
 
@@ -89,7 +91,7 @@ fn head(method: &Method, client: &HeaderMap, own: &HeaderMap, body_bytes: usize)
     };
     let mut headers = HeaderMap::with_capacity(client.len() + own.len() + 4);
     headers.insert(CONTENT_TYPE, of_client(&CONTENT_TYPE, "application/x-www-form-urlencoded;charset=UTF-8"));
-    headers.insert(ACCEPT_CHARSET, HeaderValue::from_static("UTF-8"));
+    headers.insert(ACCEPT_CHARSET, of_client(&ACCEPT_CHARSET, "UTF-8"));
     headers.insert(ACCEPT_ENCODING, of_client(&ACCEPT_ENCODING, "gzip"));
     for name in client.keys().filter(|name| !NOT_HANDED_ON.contains(*name)) {
         // Of a repeated header the first line counts.
@@ -99,13 +101,15 @@ fn head(method: &Method, client: &HeaderMap, own: &HeaderMap, body_bytes: usize)
             headers.insert(name.clone(), value.clone());
         }
     }
-    for (name, value) in own {
+    let (versions, others): (Vec<_>, Vec<_>) = own.iter().partition(|(name, _)| *name == CLIENT_VERSION);
+    for (name, value) in versions.into_iter().chain(others).filter(|(name, _)| **name != ACCEPT_CHARSET) {
         headers.insert(name.clone(), value.clone());
     }
     if !headers.contains_key(CONNECTION) {
         headers.insert(CONNECTION, HeaderValue::from_static("Keep-Alive"));
     }
-    if body_bytes > 0 || [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+    let has_entity = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    if body_bytes > 0 || has_entity || client.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     }
     headers
@@ -169,7 +173,7 @@ mod tests {
             lines,
             [
                 "content-type: application/x-www-form-urlencoded;charset=UTF-8",
-                "accept-charset: UTF-8",
+                "accept-charset: GBK",
                 "accept-encoding: gzip",
                 "host: h:1",
                 "user-agent: Nacos-Server:1.4.1",
@@ -180,7 +184,10 @@ mod tests {
                 "content-length: 0",
             ]
         );
-        assert!(!head(&Method::DELETE, &client, &own, 0).contains_key(CONTENT_LENGTH));
+        assert!(!head(&Method::DELETE, &map(&[]), &own, 0).contains_key(CONTENT_LENGTH));
+        let sent = head(&Method::POST, &map(&[]), &own, 0);
+        let names: Vec<_> = sent.keys().skip(3).take(2).collect();
+        assert_eq!(names, ["client-version", "user-agent"]);
         assert_eq!(head(&Method::GET, &map(&[("connection", "close")]), &own, 0)[CONNECTION], "close");
     }
 }

@@ -9,7 +9,8 @@ use super::accept;
 use super::error_page;
 use super::request::Request;
 use super::response::{JSON, Response};
-use crate::distro::peer_client::{PeerError, encode};
+use crate::distro::peer_client::PeerError;
+use crate::java;
 use crate::node::Node;
 
 /// What official nodes carry in their agent; such a request is never handed on again.
@@ -74,9 +75,9 @@ fn is_form(request: &Request) -> bool {
 fn parameters(request: &Request) -> String {
     let mut text = String::with_capacity(256);
     for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "encoding")) {
-        text.push_str(&encode(name));
+        text.push_str(&java::url_encode(name));
         text.push('=');
-        text.push_str(&encode(value));
+        text.push_str(&java::url_encode(value));
         text.push('&');
     }
     text.push_str("encoding=UTF-8&nofix=1");

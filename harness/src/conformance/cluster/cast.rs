@@ -1,6 +1,7 @@
 //! Who plays what: the same steps with other roles, so that only the subject's place differs.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -122,7 +123,8 @@ impl Cast {
         ring.get(place).copied().unwrap_or_default()
     }
 
-    /// Puts the cast in for the placeholders of a text.
+    /// Puts the cast in for the placeholders of a text: `{asked}`, `{asked_ip}`, `{asked_port}` and so on, `{now}` in
+    /// ms since the epoch, and the file's services.
     pub fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (role, name) in [
@@ -131,8 +133,14 @@ impl Cast {
             (Role::Third, "{third}"),
             (Role::Foreign, "{foreign}"),
         ] {
-            text = text.replace(name, self.address(role));
+            let address = self.address(role);
+            let (ip, port) = address.rsplit_once(':').unwrap_or((address, ""));
+            let bare = name.trim_end_matches('}');
+            text = text.replace(name, address);
+            text = text.replace(&format!("{bare}_ip}}"), ip).replace(&format!("{bare}_port}}"), port);
         }
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        text = text.replace("{now}", &since_epoch.as_millis().to_string());
         self.services.iter().fold(text, |text, (key, name)| text.replace(&format!("{{{key}}}"), name))
     }
 
