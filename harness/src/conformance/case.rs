@@ -48,7 +48,7 @@ pub enum Compare {
 }
 
 /// One request and how its answer is compared.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Stable, unique over all files; names the recording.
@@ -117,6 +117,8 @@ pub struct Case {
     pub shows: Option<String>,
     /// What members must send each other because of the request; only in cases between members.
     pub wire: Option<WireRule>,
+    /// Seconds between two such requests that members send by themselves; only in cases between members.
+    pub every: Option<f64>,
     /// How the harness answers as a foreign member; only in cases between members.
     #[serde(default)]
     pub foreign: Vec<Scripted>,
@@ -164,6 +166,11 @@ fn everywhere() -> BTreeSet<Topology> {
 }
 
 impl Case {
+    /// A case that excepts nothing from comparison.
+    pub fn bare(id: &str) -> Self {
+        Self { id: id.to_owned(), ..Self::default() }
+    }
+
     /// Whether asking again does no harm.
     pub fn may_repeat(&self) -> bool {
         self.poll.unwrap_or(matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"))
@@ -210,7 +217,7 @@ impl Case {
 
     fn check(&self) -> Result<()> {
         ensure!(!self.id.is_empty(), "has no id");
-        let between_members = self.shows.is_some() || self.wire.is_some() || !self.foreign.is_empty();
+        let between_members = self.shows.is_some() || self.every.is_some() || self.wire.is_some() || !self.foreign.is_empty();
         ensure!(!between_members, "has keys of cases between members (`cases/cluster`)");
         self.check_alone()
     }

@@ -143,6 +143,7 @@ pub fn load(dir: &Path) -> Result<Vec<WireFile>> {
 fn check(case: &Case) -> Result<()> {
     case.check_alone()?;
     ensure!(case.cluster.is_none(), "has a `cluster` table, and is asked nowhere else");
+    ensure!(case.every.is_none_or(|every| (0.5..=60.0).contains(&every)), "is sent `every` … s?");
     if let Some(wire) = &case.wire {
         ensure!(wire.within.is_finite() && (0.0..=60.0).contains(&wire.within), "watches for {} s", wire.within);
         ensure!(wire.count > 0 || wire.within > 0.0, "expects nothing and does not watch for it (`within`)");

@@ -32,6 +32,8 @@ pub enum CastKind {
     Forward,
     /// The subject as the member that is asked.
     Member,
+    /// Nobody is asked: what members send by themselves, the subject once as sender and once as receiver.
+    Traffic,
 }
 
 /// One way to fill the roles. Members are named by their index.
@@ -60,6 +62,10 @@ impl CastKind {
                 casts.push(("tandem-owner", [one, subject, two]));
             }
             Self::Member => casts.push(("mixed", [subject, two, one])),
+            Self::Traffic => {
+                casts.push(("tandem-sends", [subject, two, one]));
+                casts.push(("tandem-receives", [one, subject, two]));
+            }
         }
         casts
     }
@@ -82,6 +88,11 @@ impl Cast {
             cast.services.insert(key.clone(), name.with_context(|| format!("no service is owned by {owner}"))?);
         }
         Ok(cast)
+    }
+
+    /// Roles without services and without the harness.
+    pub fn bare((name, roles): (&'static str, [usize; 3]), members: &[String]) -> Self {
+        Self { name, roles, members: members.to_vec(), foreign: "-".to_owned(), services: BTreeMap::new() }
     }
 
     /// A member's index in a role; none for the harness.

@@ -156,18 +156,7 @@ impl Stage<'_> {
         observed: &Shown,
         rules: &Rules,
     ) -> CaseResult {
-        let mut result = CaseResult {
-            id: format!("{}@{}", case.id, cast.name),
-            area: case.area.clone(),
-            endpoint: format!("{} {}", case.method, case.path.split('?').next().unwrap_or_default()),
-            target: self.cluster.target.clone(),
-            outcome: Outcome::Error,
-            tags: case.tags.clone(),
-            reason: String::new(),
-            request: described(case),
-            expected: None,
-            observed: None,
-        };
+        let mut result = open_result(case, cast, &self.cluster.target);
         let (answer, other) = match (&expected.answer, &observed.answer) {
             (Err(error), _) => {
                 result.reason = format!("the reference gave no answer: {error}");
@@ -211,31 +200,54 @@ impl Stage<'_> {
                 found.extend(text.map(|text| format!("the other member's answer: {text}")));
             }
         }
-        result.reason = found.join("; ");
-        if found.is_empty() {
-            result.outcome = Outcome::Pass;
-            result.reason = notes.join("; ");
-            return result;
+        if !found.is_empty() {
+            (result.expected, result.observed) = (Some(answer.to_result()), Some(other.to_result()));
         }
-        result.outcome = Outcome::Fail;
-        if let Some(known) = self.differences.of(&result.id) {
-            result.tags.push(known.tag.to_owned());
-            result.reason = format!("{} ({})", known.reason, result.reason);
-        }
-        (result.expected, result.observed) = (Some(answer.to_result()), Some(other.to_result()));
-        result
+        decide(result, &found, &notes, self.differences)
     }
 }
 
+/// A result before anything is known.
+pub(super) fn open_result(case: &Case, cast: &Cast, target: &str) -> CaseResult {
+    CaseResult {
+        id: format!("{}@{}", case.id, cast.name),
+        area: case.area.clone(),
+        endpoint: format!("{} {}", case.method, case.path.split('?').next().unwrap_or_default()),
+        target: target.to_owned(),
+        outcome: Outcome::Error,
+        tags: case.tags.clone(),
+        reason: String::new(),
+        request: described(case),
+        expected: None,
+        observed: None,
+    }
+}
+
+/// The verdict by what was found to differ.
+pub(super) fn decide(mut result: CaseResult, found: &[String], notes: &[String], known: &Differences) -> CaseResult {
+    result.reason = found.join("; ");
+    if found.is_empty() {
+        result.outcome = Outcome::Pass;
+        result.reason = notes.join("; ");
+        return result;
+    }
+    result.outcome = Outcome::Fail;
+    if let Some(known) = known.of(&result.id) {
+        result.tags.push(known.tag.to_owned());
+        result.reason = format!("{} ({})", known.reason, result.reason);
+    }
+    result
+}
+
 /// The members in the order of the roles, so that their addresses get the same names everywhere.
-fn place(cast: &Cast) -> Place {
+pub(super) fn place(cast: &Cast) -> Place {
     // No case names the ports, so theirs are numbers that nothing else is.
     let (open_port, closed_port, udp_port) = (65_535, 65_534, 65_533);
     Place { members: cast.addresses(), open_port, closed_port, udp_port, context_path: "/nacos".to_owned() }
 }
 
 /// The difference between two answers with the casts' names put in their place.
-fn differ(expected: &Answer, at: &Cast, observed: &Answer, here: &Cast, rules: &Rules) -> Option<String> {
+pub(super) fn differ(expected: &Answer, at: &Cast, observed: &Answer, here: &Cast, rules: &Rules) -> Option<String> {
     let normal = |answer: &Answer, cast: &Cast| Answer { body: cast.normal(&answer.body), ..answer.clone() };
     let (a, b) = (normal(expected, at), normal(observed, here));
     let (left, right) = (place(at), place(here));

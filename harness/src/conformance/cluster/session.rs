@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::time::Instant;
 
-use super::cast::Cast;
+use super::cast::{Cast, CastKind};
 use super::foreign::Foreign;
 use super::play::Stage;
 use super::{case, failures, traffic};
@@ -49,10 +50,11 @@ impl MixedSession {
     pub async fn run(&self) -> Result<Judged> {
         let files = case::load(&self.compat.join("cases/cluster"))?;
         let wanted = |area: &str| self.area.as_deref().is_none_or(|text| area.contains(text));
-        let known = files.iter().map(|file| file.area.as_str()).chain([traffic::AREA, failures::AREA]);
+        let known = files.iter().map(|file| file.area.as_str()).chain([failures::AREA]);
         let known: Vec<&str> = known.collect();
         ensure!(known.iter().any(|area| wanted(area)), "no area fits; there are {}", known.join(", "));
         let differences = Differences::load(&self.compat.join("DIFFERENCES.md"))?;
+        let begun = Instant::now();
         let mut cluster = self.start().await?;
         let (real, subject) = roles(&cluster)?;
         let members: Vec<String> = cluster.nodes.iter().map(|node| node.address.clone()).collect();
@@ -67,15 +69,14 @@ impl MixedSession {
             let casts = casts.into_iter().map(cast).collect::<Result<Vec<_>>>()?;
             let (recorder, foreign, version) = (cluster.recorder()?, &foreign, self.version.as_str());
             let stage = Stage { cluster: &cluster, recorder, foreign, differences: &differences, version };
-            cases.extend(stage.play(file, &casts).await);
-        }
-        if wanted(traffic::AREA) {
-            progress.status("traffic: what members send by themselves");
-            cases.extend(traffic::run(&cluster, real, subject, &differences).await?);
+            cases.extend(match file.cast {
+                CastKind::Traffic => traffic::watch(&stage, file, &casts, begun).await,
+                CastKind::Forward | CastKind::Member => stage.play(file, &casts).await,
+            });
         }
         if wanted(failures::AREA) {
             progress.status("failures: owners that are silent or dead");
-            cases.extend(failures::run(&mut cluster, real, subject, &differences).await?);
+            cases.extend(failures::run(&mut cluster, real, subject, &differences, &mut names).await?);
         }
         cluster.shutdown().await?;
         Ok(Judged { reference: format!("nacos@{} in the same cluster", self.version), cases })
