@@ -217,7 +217,8 @@ impl Case {
 
     fn check(&self) -> Result<()> {
         ensure!(!self.id.is_empty(), "has no id");
-        let between_members = self.shows.is_some() || self.every.is_some() || self.wire.is_some() || !self.foreign.is_empty();
+        let between_members =
+            self.shows.is_some() || self.every.is_some() || self.wire.is_some() || !self.foreign.is_empty();
         ensure!(!between_members, "has keys of cases between members (`cases/cluster`)");
         self.check_alone()
     }

@@ -59,8 +59,7 @@ impl Recorder {
         let pids = Arc::new(Mutex::new(vec![None; wires.len()]));
         let gone: Vec<_> = wires.iter().map(|_| Arc::new(Notify::new())).collect();
         let tasks = wires.iter().zip(&gone).enumerate().map(|(index, (wire, gone))| {
-            let member =
-                Member { index, wire: *wire, log: log.clone(), pids: pids.clone(), gone: gone.clone() };
+            let member = Member { index, wire: *wire, log: log.clone(), pids: pids.clone(), gone: gone.clone() };
             tokio::spawn(member.run())
         });
         let tasks = tasks.collect();

@@ -288,7 +288,10 @@ mod tests {
             GET /b HTTP/1.1\r\nContent-Length: 4\r\n\r\nbodyDELETE /c HTTP/1.1\r\n\r\n";
         let found = read(Side::Requests, text, &[]);
         let lines: Vec<_> = found.iter().map(|m| (m.method(), m.target(), m.text())).collect();
-        assert_eq!(lines, [("PUT", "/a?x=%20", "{}".into()), ("GET", "/b", "body".into()), ("DELETE", "/c", "".into())]);
+        assert_eq!(
+            lines,
+            [("PUT", "/a?x=%20", "{}".into()), ("GET", "/b", "body".into()), ("DELETE", "/c", "".into())]
+        );
         assert_eq!(found[0].headers[1], ("Content-Encoding".to_owned(), "gzip".to_owned()));
         assert!(found[0].raw_head.starts_with(b"PUT /a?x=%20 HTTP/1.1\r\nhost: h\r\n"));
     }

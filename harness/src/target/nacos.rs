@@ -221,7 +221,16 @@ mod tests {
         let artifact = Artifact::of(version).unwrap();
         let nacos = Nacos { java, version: version.into(), source: Source::Maven { dir: "/cache".into(), artifact } };
         let ip = ip_for(version);
-        let seat = Seat { index: 0, ip, port: 14_000, listen_ip: None, home: "/n".into(), standalone, members: vec![], heap_mb: None };
+        let seat = Seat {
+            index: 0,
+            ip,
+            port: 14_000,
+            listen_ip: None,
+            home: "/n".into(),
+            standalone,
+            members: vec![],
+            heap_mb: None,
+        };
         let args = nacos.command(&seat).args;
         args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }

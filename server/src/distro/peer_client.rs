@@ -80,7 +80,13 @@ impl PeerClient {
             Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
         });
         let hand_on = HandOn::new();
-        PeerClient { client, hand_on, self_address: self_address.to_owned(), context_path: context_path.to_owned(), identity }
+        PeerClient {
+            client,
+            hand_on,
+            self_address: self_address.to_owned(),
+            context_path: context_path.to_owned(),
+            identity,
+        }
     }
 
     /// Pushes changed lists, `PUT /distro/datum` (§6.1). `ring` is given to Tandem nodes only. Official senders

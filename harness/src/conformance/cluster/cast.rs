@@ -138,12 +138,9 @@ impl Cast {
     /// ms since the epoch, and the file's services.
     pub fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (role, name) in [
-            (Role::Asked, "{asked}"),
-            (Role::Peer, "{peer}"),
-            (Role::Third, "{third}"),
-            (Role::Foreign, "{foreign}"),
-        ] {
+        for (role, name) in
+            [(Role::Asked, "{asked}"), (Role::Peer, "{peer}"), (Role::Third, "{third}"), (Role::Foreign, "{foreign}")]
+        {
             let address = self.address(role);
             let (ip, port) = address.rsplit_once(':').unwrap_or((address, ""));
             let bare = name.trim_end_matches('}');
@@ -196,7 +193,8 @@ mod tests {
     #[test]
     fn owners_are_those_that_real_nodes_named() {
         // compat/spec/membership.md §3.3
-        let owners = ["h2d1", "h2d2", "h2d3", "h2d4"].map(|name| cast().owner(&format!("DEFAULT_GROUP@@{name}")).to_owned());
+        let owners =
+            ["h2d1", "h2d2", "h2d3", "h2d4"].map(|name| cast().owner(&format!("DEFAULT_GROUP@@{name}")).to_owned());
         assert_eq!(owners, ["127.0.0.1:9203", "127.0.0.1:9202", "127.0.0.1:9201", "127.0.0.1:9203"]);
     }
 

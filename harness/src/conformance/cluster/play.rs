@@ -110,7 +110,8 @@ impl Stage<'_> {
         let within = Duration::from_secs_f64(rule.within);
         loop {
             let (found, unnamed) = self.look(rule, cast, path, mark);
-            let enough = rule.count > 0 && found.len() >= rule.count && found.iter().all(|(_, answer)| answer.is_some());
+            let enough =
+                rule.count > 0 && found.len() >= rule.count && found.iter().all(|(_, answer)| answer.is_some());
             let waited = begun.elapsed();
             if enough || (waited >= within && !(unnamed && waited < within + NAMING)) {
                 return found;
@@ -124,9 +125,10 @@ impl Stage<'_> {
         let fits = |request: &Message| {
             request.target().split('?').next() == Some(path)
                 && rule.method.as_deref().is_none_or(|method| request.method() == method)
-                && rule.contains.as_deref().is_none_or(|text| {
-                    request.target().contains(text) || request.text().contains(text)
-                })
+                && rule
+                    .contains
+                    .as_deref()
+                    .is_none_or(|text| request.target().contains(text) || request.text().contains(text))
         };
         if rule.to == Role::Foreign {
             let received = self.foreign.received().into_iter().filter(fits).map(|request| (request, None));

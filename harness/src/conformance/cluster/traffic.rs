@@ -75,9 +75,8 @@ fn judge(stage: &Stage<'_>, seen: &[Exchange], case: &Case, reference: &Cast, ca
         let b = Sent::of(&other.request, cast, &rules, &place(cast), except);
         found.extend(b.differences(&a));
         notes.extend(b.notes(&a));
-        let answers = |exchanges: &[&Exchange]| {
-            exchanges.iter().find_map(|exchange| exchange.answer.as_ref().map(answer))
-        };
+        let answers =
+            |exchanges: &[&Exchange]| exchanges.iter().find_map(|exchange| exchange.answer.as_ref().map(answer));
         match (answers(&expected), answers(&observed)) {
             (Some(a), Some(b)) => {
                 let text = differ(&a, reference, &b, cast, &rules);
