@@ -19,14 +19,14 @@ const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
 /// From this many bytes on parameters travel as a form body: Tomcat refuses request heads above 8 KiB, and official
 /// nodes lose large metadata that way.
 const QUERY_BYTES_MAX: usize = 4096;
-/// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only;
-/// `grouped` is the service as `group@@service`.
-pub async fn filter(node: &Arc<Node>, request: &Request, grouped: Option<&str>) -> Option<Response> {
+/// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only,
+/// after the service name was grouped; `sent_name` is the client's spelling, which is what travels.
+pub async fn filter(node: &Arc<Node>, request: &Request, sent_name: Option<&str>) -> Option<Response> {
     if node.settings.standalone {
         return None;
     }
     let accept = accept::parse(request.header("accept"));
-    let Some(name) = grouped else {
+    let Some(name) = request.params.get("serviceName").filter(|name| !java::is_blank(name)) else {
         let message = "Server failed,caused: Cannot invoke \"String.hashCode()\" because \"serviceName\" is null;";
         return Some(error_page::spring(500, message, &request.raw_path, &accept));
     };
@@ -40,15 +40,15 @@ pub async fn filter(node: &Arc<Node>, request: &Request, grouped: Option<&str>) 
         return Some(error_page::spring(400, &message, &request.raw_path, &accept));
     }
     let owner = node.members.owner(name)?;
-    Some(hand_on(node, request, &owner).await)
+    Some(hand_on(node, request, sent_name, &owner).await)
 }
 
-async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
+async fn hand_on(node: &Arc<Node>, request: &Request, sent_name: Option<&str>, owner: &str) -> Response {
     let mut headers = request.headers.clone();
     // A form has become part of the parameters.
     let mut body = if is_form(request) { Bytes::new() } else { request.body.clone() };
     let mut path = request.raw_path.clone();
-    let parameters = parameters(request);
+    let parameters = parameters(request, sent_name);
     if body.is_empty() && parameters.len() >= QUERY_BYTES_MAX && request.method != Method::GET {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
         body = parameters.into();
@@ -72,9 +72,10 @@ fn is_form(request: &Request) -> bool {
 }
 
 /// Every parameter of query and form, once; of `encoding` and `nofix` the official values win over the client's.
-fn parameters(request: &Request) -> String {
+fn parameters(request: &Request, sent_name: Option<&str>) -> String {
     let mut text = String::with_capacity(256);
     for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "encoding")) {
+        let Some(value) = (if name == "serviceName" { sent_name } else { Some(value) }) else { continue };
         text.push_str(&java::url_encode(name));
         text.push('=');
         text.push_str(&java::url_encode(value));

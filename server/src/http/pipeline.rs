@@ -60,15 +60,13 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
     };
     let began = Instant::now();
     if naming {
-        let grouped = grouped_service_name(&request);
+        let sent_name = request.params.get("serviceName").filter(|_| route.forwarded).map(str::to_owned);
+        group_service_name(&mut request);
         if route.forwarded
-            && let Some(answer) = forward::filter(node, &request, grouped.as_deref()).await
+            && let Some(answer) = forward::filter(node, &request, sent_name.as_deref()).await
         {
             metrics::request(route.method, route.path, answer.status, began.elapsed());
             return answer;
-        }
-        if let Some(grouped) = grouped {
-            request.params.set("serviceName", grouped);
         }
     }
     let mut response = match (route.handler)(node, &request).await {
@@ -211,17 +209,18 @@ fn find(router: &Router, request: &Request, naming: bool) -> Result<Route, NoRou
     }
 }
 
-/// `DistroFilter` names the service `group@@service` before any controller sees it (compat/spec/naming-api.md §1.2);
-/// what is handed on keeps the client's spelling.
-fn grouped_service_name(request: &Request) -> Option<String> {
+/// `DistroFilter` names the service `group@@service` before any controller sees it (compat/spec/naming-api.md §1.2).
+fn group_service_name(request: &mut Request) {
     let params = &request.params;
     let given = params.get("serviceName").filter(|name| !java::is_blank(name)).or_else(|| params.get("dom"));
-    let name = given.filter(|name| !java::is_blank(name)).map(java::trim)?;
-    if name.contains("@@") {
-        return Some(name.to_owned());
-    }
-    let group = params.get("groupName").filter(|group| !java::is_blank(group)).unwrap_or("DEFAULT_GROUP");
-    Some(format!("{group}@@{name}"))
+    let Some(name) = given.filter(|name| !java::is_blank(name)).map(java::trim) else { return };
+    let grouped = if name.contains("@@") {
+        name.to_owned()
+    } else {
+        let group = params.get("groupName").filter(|group| !java::is_blank(group)).unwrap_or("DEFAULT_GROUP");
+        format!("{group}@@{name}")
+    };
+    request.params.set("serviceName", grouped);
 }
 
 /// Strings take whatever type is asked for; JSON objects are refused where JSON is not taken.
