@@ -54,8 +54,8 @@ impl MixedSession {
         let known: Vec<&str> = known.collect();
         ensure!(known.iter().any(|area| wanted(area)), "no area fits; there are {}", known.join(", "));
         let differences = Differences::load(&self.compat.join("DIFFERENCES.md"))?;
-        let begun = Instant::now();
         let mut cluster = self.start().await?;
+        let ready = Instant::now();
         let (real, subject) = roles(&cluster)?;
         let members: Vec<String> = cluster.nodes.iter().map(|node| node.address.clone()).collect();
         let foreign = Foreign::open().await?;
@@ -70,7 +70,7 @@ impl MixedSession {
             let (recorder, foreign, version) = (cluster.recorder()?, &foreign, self.version.as_str());
             let stage = Stage { cluster: &cluster, recorder, foreign, differences: &differences, version };
             cases.extend(match file.cast {
-                CastKind::Traffic => traffic::watch(&stage, file, &casts, begun).await,
+                CastKind::Traffic => traffic::watch(&stage, file, &casts, ready).await,
                 CastKind::Forward | CastKind::Member => stage.play(file, &casts).await,
             });
         }

@@ -15,7 +15,7 @@ use crate::recorder::{Exchange, Sender};
 use crate::results::CaseResult;
 
 /// Real nodes send service statuses from 60 s after their start on (`compat/spec/membership.md` §6.1).
-const SETTLED: Duration = Duration::from_secs(75);
+const SETTLED: Duration = Duration::from_secs(65);
 
 /// How long is watched.
 const WATCH: Duration = Duration::from_secs(30);
@@ -23,11 +23,11 @@ const WATCH: Duration = Duration::from_secs(30);
 /// Time between two beats of the instances that keep every member's checksums going.
 const BEAT: Duration = Duration::from_secs(4);
 
-/// Watches the cluster, which was begun at `begun`; `casts` begins with the reference's.
-pub async fn watch(stage: &Stage<'_>, file: &WireFile, casts: &[Cast], begun: Instant) -> Vec<CaseResult> {
+/// Watches the cluster, which was usable at `ready`; `casts` begins with the reference's.
+pub async fn watch(stage: &Stage<'_>, file: &WireFile, casts: &[Cast], ready: Instant) -> Vec<CaseResult> {
     let Some((reference, subjects)) = casts.split_first() else { return Vec::new() };
     beat(file, reference).await;
-    sleep_until(begun + SETTLED).await;
+    sleep_until(ready + SETTLED).await;
     let mark = stage.recorder.mark();
     let until = Instant::now() + WATCH;
     while Instant::now() < until {
