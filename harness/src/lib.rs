@@ -14,6 +14,7 @@
 //! - [`profile`]: how much of each experiment, as data
 //! - [`compare`]: every experiment at every target, alternating
 //! - [`host`]: the machine and how busy it was
+//! - [`recorder`]: what the members of a cluster say to each other, recorded
 //! - [`results`]: the record of a run
 //! - [`stats`]: distributions, and ratios with an interval
 //! - [`spelling`]: the nearest right spelling of a wrong word
@@ -31,6 +32,7 @@ pub mod experiment;
 pub mod guard;
 pub mod host;
 pub mod profile;
+pub mod recorder;
 pub mod report;
 pub mod results;
 pub mod spelling;

@@ -220,6 +220,13 @@ pub fn split<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
     parts
 }
 
+/// `URLEncoder.encode` in UTF-8: a blank becomes `+`, and of all signs only `.-*_` stay.
+pub fn url_encode(text: &str) -> String {
+    const CHANGED: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');
+    percent_encoding::utf8_percent_encode(text, CHANGED).to_string().replace(' ', "+")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,5 +294,10 @@ mod tests {
         assert_eq!(split("@@x", "@@"), ["", "x"]);
         assert!(split("@@", "@@").is_empty());
         assert_eq!(split("", "@@"), [""]);
+    }
+
+    #[test]
+    fn urls_are_encoded_as_java_does() {
+        assert_eq!(url_encode("a b+c*~-_.é"), "a+b%2Bc*%7E-_.%C3%A9");
     }
 }

@@ -1,7 +1,7 @@
 //! `tandem conform`: every recorded API call at a target, beside real Nacos, compared to the byte.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,9 @@ use super::measure::run_id;
 use crate::compare::record::Record;
 use crate::compare::{ConformancePart, Plan};
 use crate::conformance::case::Topology;
+use crate::conformance::cluster::session::MixedSession;
 use crate::conformance::difference::KEPT;
+use crate::conformance::runner;
 use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
 use crate::doctor::is_reference_required;
 use crate::profile::{Profile, ProfileName};
@@ -32,13 +34,14 @@ pub(super) struct Conform {
     /// Version of Nacos the target is held to
     #[arg(long = "as", value_name = "VERSION", default_value = VERSION)]
     version: String,
-    /// One server, a cluster of three, or both
+    /// One server, a cluster of three, or both; or one target between two real nodes
     #[arg(long, value_enum, default_value_t = Shape::Standalone)]
     topology: Shape,
     /// Compare with the recordings, without starting real Nacos
     #[arg(long)]
     recordings_only: bool,
-    /// Only areas with this text in their name; others are still asked, since cases build on each other
+    /// Only areas with this text in their name; others are still asked, since cases build on each other (but for
+    /// `--topology mixed`, whose areas stand alone)
     #[arg(long, value_name = "AREA")]
     area: Option<String>,
     /// Print every case that did not pass
@@ -66,6 +69,8 @@ enum Shape {
     Cluster,
     /// Both, one after the other
     All,
+    /// Two real nodes and one target, judged by what they send each other
+    Mixed,
 }
 
 pub(super) async fn run(args: Conform) -> Result<ExitCode> {
@@ -77,13 +82,13 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
             Shape::Standalone => vec![Topology::Standalone],
             Shape::Cluster => vec![Topology::Cluster3],
             Shape::All => vec![Topology::Standalone, Topology::Cluster3],
+            Shape::Mixed => return mixed(args).await,
         },
         version: args.version.clone(),
         compat: args.compat.clone(),
         launch: args.launch.options(),
     };
-    let began = Instant::now();
-    let mut record = Record::begin(&plan(&args));
+    let kept = Kept::begin(&args);
     let mut verdicts = tokio::select! {
         done = session.run() => done?,
         signal = interrupted() => bail!("{signal}: stopped before the verdicts were in"),
@@ -92,28 +97,77 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
         check_area(area, &verdicts)?;
         verdicts.conformance.cases.retain(|case| case.area.contains(area.as_str()));
     }
-    if let Some(out) = &args.out {
-        record.conformance(ConformancePart {
+    if is_reference_required() && !args.recordings_only && !verdicts.skipped.is_empty() {
+        bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
+    }
+    finish(&args, &verdicts, kept)
+}
+
+/// Every kind of target between two real nodes, one after the other.
+async fn mixed(args: Conform) -> Result<ExitCode> {
+    if args.recordings_only {
+        bail!("--topology mixed needs real nodes, so it cannot be run with --recordings-only");
+    }
+    let kept = Kept::begin(&args);
+    let mut verdicts = Verdicts::default();
+    let mut cases = Vec::new();
+    for subject in subjects(&args.targets)? {
+        let session = MixedSession {
+            subject,
+            version: args.version.clone(),
+            compat: args.compat.clone(),
+            area: args.area.clone(),
+            launch: args.launch.options(),
+        };
+        let judged = tokio::select! {
+            done = session.run() => done?,
+            signal = interrupted() => bail!("{signal}: stopped before the verdicts were in"),
+        };
+        verdicts.conformance.reference = judged.reference;
+        cases.extend(judged.cases);
+    }
+    verdicts.conformance = runner::summarised(verdicts.conformance.reference, cases);
+    finish(&args, &verdicts, kept)
+}
+
+/// A run in the making, for `--out`.
+struct Kept {
+    record: Record,
+    began: Instant,
+}
+
+impl Kept {
+    fn begin(args: &Conform) -> Self {
+        Kept { record: Record::begin(&plan(args)), began: Instant::now() }
+    }
+
+    fn write(mut self, verdicts: &Verdicts, out: &Path) -> Result<()> {
+        self.record.conformance(ConformancePart {
             conformance: Some(verdicts.conformance.clone()),
             skipped: verdicts.skipped.clone(),
         });
-        let results = record.results(began.elapsed());
+        let results = self.record.results(self.began.elapsed());
         report::write_results(&results, out)?;
         report::render(&results, out)?;
+        Ok(())
+    }
+}
+
+/// Keeps and prints the verdicts; 1 when one differs that is not kept on purpose.
+fn finish(args: &Conform, verdicts: &Verdicts, kept: Kept) -> Result<ExitCode> {
+    if let Some(out) = &args.out {
+        kept.write(verdicts, out)?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&verdicts.conformance)?);
     } else {
-        print(&verdicts, args.verbose);
+        print(verdicts, args.verbose);
     }
     if let Some(out) = args.out.as_ref().filter(|_| !args.json) {
         println!("results and report: {}", out.display());
     }
     if verdicts.conformance.cases.is_empty() {
         bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
-    }
-    if is_reference_required() && !args.recordings_only && !verdicts.skipped.is_empty() {
-        bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
     }
     let differed =
         verdicts.conformance.cases.iter().any(|case| {

@@ -29,7 +29,7 @@ pub(super) struct RecordArgs {
 }
 
 pub(super) async fn run(args: RecordArgs) -> Result<ExitCode> {
-    let cases = CaseSet::load(&args.compat.join("cases"))?;
+    let cases = CaseSet::load(&args.compat.join("cases/naming"))?;
     let out = args.compat.join("recordings").join(&args.version);
     let work = async {
         let cluster = launch(&args.target, &args.launch.options()).await?;

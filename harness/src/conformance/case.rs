@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use super::cluster::case::{Scripted, WireRule};
+
 /// All cases, in the order they are asked.
 #[derive(Debug, Clone, Default)]
 pub struct CaseSet {
@@ -46,7 +48,7 @@ pub enum Compare {
 }
 
 /// One request and how its answer is compared.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Stable, unique over all files; names the recording.
@@ -109,6 +111,17 @@ pub struct Case {
     pub since: String,
     /// First version the case does not hold for any more.
     pub until: Option<String>,
+    /// Where the behaviour is described, when not where the file says.
+    pub spec: Option<String>,
+    /// Text that a read of the reference must show before anything is compared; only in cases between members.
+    pub shows: Option<String>,
+    /// What members must send each other because of the request; only in cases between members.
+    pub wire: Option<WireRule>,
+    /// Seconds between two such requests that members send by themselves; only in cases between members.
+    pub every: Option<f64>,
+    /// How the harness answers as a foreign member; only in cases between members.
+    #[serde(default)]
+    pub foreign: Vec<Scripted>,
     /// Area, from the file.
     #[serde(skip)]
     pub area: String,
@@ -153,6 +166,11 @@ fn everywhere() -> BTreeSet<Topology> {
 }
 
 impl Case {
+    /// A case that excepts nothing from comparison.
+    pub fn bare(id: &str) -> Self {
+        Self { id: id.to_owned(), ..Self::default() }
+    }
+
     /// Whether asking again does no harm.
     pub fn may_repeat(&self) -> bool {
         self.poll.unwrap_or(matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"))
@@ -199,6 +217,14 @@ impl Case {
 
     fn check(&self) -> Result<()> {
         ensure!(!self.id.is_empty(), "has no id");
+        let between_members =
+            self.shows.is_some() || self.every.is_some() || self.wire.is_some() || !self.foreign.is_empty();
+        ensure!(!between_members, "has keys of cases between members (`cases/cluster`)");
+        self.check_alone()
+    }
+
+    /// What holds for every case.
+    pub(super) fn check_alone(&self) -> Result<()> {
         ensure!(self.path.starts_with('/'), "path `{}` does not begin with `/`", self.path);
         ensure!(self.raw_query.is_none() || self.params.is_empty(), "has both `params` and `raw_query`");
         ensure!(self.body.is_none() || !self.form, "has both `form` and `body`");

@@ -11,7 +11,7 @@ fn compat() -> PathBuf {
 }
 
 fn both() -> (CaseSet, Recordings) {
-    let cases = CaseSet::load(&compat().join("cases")).expect("cases");
+    let cases = CaseSet::load(&compat().join("cases/naming")).expect("cases");
     let recordings = Recordings::load(&compat().join("recordings/1.4.1")).expect("recordings");
     (cases, recordings)
 }

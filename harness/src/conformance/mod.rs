@@ -10,10 +10,12 @@
 //! - [`runner`]: reference and subjects side by side, and the verdicts
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
+//! - [`cluster`]: what members of a mixed cluster send each other
 //! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
 
 pub mod answer;
 pub mod case;
+pub mod cluster;
 pub mod compare;
 #[cfg(test)]
 mod data_tests;

@@ -128,12 +128,16 @@ pub async fn run_all(
 
 /// The conformance part of `results.json`.
 pub fn conformance(reference: Option<&Cluster>, recordings: &Recordings, cases: Vec<CaseResult>) -> Conformance {
+    summarised(reference.map_or_else(|| recordings.name.clone(), |cluster| cluster.target.clone()), cases)
+}
+
+/// Verdicts with their counts by target and area.
+pub fn summarised(reference: String, cases: Vec<CaseResult>) -> Conformance {
     let mut summary: BTreeMap<String, BTreeMap<String, Counts>> = BTreeMap::new();
     for case in &cases {
         let areas = summary.entry(case.target.clone()).or_default();
         areas.entry(case.area.clone()).or_default().add(case.outcome);
     }
-    let reference = reference.map_or_else(|| recordings.name.clone(), |cluster| cluster.target.clone());
     Conformance { reference, cases, summary }
 }
 

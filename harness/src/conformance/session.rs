@@ -54,7 +54,7 @@ impl Session {
     /// # Errors
     /// When cases or recordings cannot be read. A server that cannot be started is skipped, with the reason.
     pub async fn run(&self) -> Result<Outcome> {
-        let cases = CaseSet::load(&self.compat.join("cases"))?;
+        let cases = CaseSet::load(&self.compat.join("cases/naming"))?;
         let recordings = Recordings::load(&self.compat.join("recordings").join(&self.version))?;
         let progress = self.launch.progress.clone();
         let judged = runner::Options {

@@ -182,6 +182,7 @@ mod tests {
             index: 0,
             ip: "127.0.0.1",
             port: 14_001,
+            listen_ip: None,
             home: "/n".into(),
             standalone: false,
             members,

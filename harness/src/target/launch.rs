@@ -20,9 +20,14 @@ use super::spec::{Kind, TargetSpec};
 use super::tandem::Tandem;
 use super::{Cluster, Node, NodeKind, Slot, is_of_jraft};
 use crate::guard::Guard;
+use crate::recorder::{Recorder, Wire};
 
 /// Context path of everything this harness starts.
 const CONTEXT_PATH: &str = "/nacos";
+
+/// Address recorded members are known by, and the one they listen on.
+const KNOWN_IP: &str = "127.0.0.2";
+const LISTEN_IP: &str = "127.0.0.3";
 
 /// Port of a URL that names none.
 const HTTP_PORT: u16 = 80;
@@ -160,6 +165,7 @@ fn prepare(spec: &TargetSpec, options: &LaunchOptions, guard: Arc<Guard>) -> any
         nodes: Vec::new(),
         ready: std::time::Duration::ZERO,
         cpu_seconds: Vec::new(),
+        recorder: None,
         slots: Vec::new(),
         members: BTreeSet::new(),
         prober: Prober::new()?,
@@ -177,6 +183,7 @@ async fn start(
 ) -> anyhow::Result<()> {
     let seats = seats(cluster, launchers, options)?;
     cluster.members = seats.iter().map(Seat::address).collect();
+    cluster.recorder = options.record.then(|| record(&seats)).transpose()?;
     let guard = cluster.guard.clone().context("a cluster without a guard cannot start anything")?;
     options.progress.status(&format!("starting {spec}"));
     let begun = Instant::now();
@@ -185,6 +192,9 @@ async fn start(
     lonely.iter().try_for_each(|seat| seat.write_members(&group))?;
     for (seat, launcher) in seats.iter().zip(launchers) {
         let (node, slot) = launcher.start(seat, options, &guard).await?;
+        if let Some(recorder) = &cluster.recorder {
+            recorder.set_process(seat.index, node.pid);
+        }
         cluster.nodes.push(node);
         cluster.slots.push(slot);
     }
@@ -218,13 +228,14 @@ fn seats(cluster: &Cluster, launchers: &[Arc<Launcher>], options: &LaunchOptions
     let ports = cluster._ports.as_ref().map(|ports| ports.http.as_slice()).unwrap_or_default();
     // One address for all members: the strictest member decides.
     let ip = launchers.iter().map(|launcher| launcher.ip()).max().unwrap_or("127.0.0.1");
+    let (ip, listen_ip) = if options.record { (KNOWN_IP, Some(LISTEN_IP)) } else { (ip, None) };
     let members: Vec<String> = ports.iter().map(|port| format!("{ip}:{port}")).collect();
     let standalone = ports.len() == 1 && options.single_mode == Mode::Standalone;
     let mut seats = Vec::with_capacity(ports.len());
     for (index, (&port, launcher)) in ports.iter().zip(launchers).enumerate() {
         let home = dir.join(format!("node{index}"));
         let heap_mb = options.heap_mb;
-        let seat = Seat { index, ip, port, home, standalone, members: members.clone(), heap_mb };
+        let seat = Seat { index, ip, port, listen_ip, home, standalone, members: members.clone(), heap_mb };
         seat.write(launcher.base_properties(), options)?;
         seats.push(seat);
     }
@@ -238,6 +249,15 @@ async fn write_outputs(cluster: &Cluster, seats: &[Seat]) {
             let _ = std::fs::write(seat.output(), container.output().await);
         }
     }
+}
+
+/// Begins to record members that do not run yet.
+fn record(seats: &[Seat]) -> anyhow::Result<Recorder> {
+    let wire = |seat: &Seat| {
+        let address = |ip: &str| format!("{ip}:{}", seat.port).parse().context("a recorded member needs an IP address");
+        Ok(Wire { known_as: address(seat.ip)?, listens_on: address(seat.listen_ip.unwrap_or(seat.ip))? })
+    };
+    Ok(Recorder::start(&seats.iter().map(wire).collect::<anyhow::Result<Vec<_>>>()?))
 }
 
 /// What the nodes said last, for the message of a failed start.
@@ -280,6 +300,7 @@ impl Launcher {
         let command = match self {
             Self::Tandem(tandem) => tandem.command(seat),
             Self::Nacos(nacos) => nacos.command(seat),
+            Self::Docker { .. } if options.record => bail!("what containers say to each other cannot be recorded"),
             Self::Docker { image, .. } => {
                 let container = Container::start(image, seat, options, guard).await?;
                 node.pid = container.pid;

@@ -39,6 +39,7 @@ pub use progress::{Progress, Silent, stderr_progress};
 pub use spec::TargetSpec;
 
 use crate::guard::Guard;
+use crate::recorder::Recorder;
 use ports::Ports;
 use process::{CommandLine, Running};
 pub(crate) use procfs::age;
@@ -56,6 +57,8 @@ pub struct Cluster {
     /// Processor seconds of each node until it was ready; empty where it cannot be read.
     pub cpu_seconds: Vec<f64>,
 
+    /// What the members say to each other, when that was asked for.
+    recorder: Option<Recorder>,
     /// What stands behind each node, same order.
     slots: Vec<Slot>,
     /// Every member's `host:port`, as members know each other.
@@ -142,11 +145,26 @@ impl Cluster {
             nodes,
             ready: Duration::ZERO,
             cpu_seconds: Vec::new(),
+            recorder: None,
             prober: Prober::new()?,
             dir: None,
             _ports: None,
             guard: None,
         })
+    }
+
+    /// What the members say to each other.
+    ///
+    /// # Errors
+    /// When the cluster was not launched with [`LaunchOptions::record`].
+    pub fn recorder(&self) -> anyhow::Result<&Recorder> {
+        self.recorder.as_ref().with_context(|| format!("what the members of {} say is not recorded", self.target))
+    }
+
+    fn now_runs_as(&self, i: usize, pid: Option<u32>) {
+        if let Some(recorder) = &self.recorder {
+            recorder.set_process(i, pid);
+        }
     }
 
     /// The node at a position.
@@ -298,6 +316,7 @@ impl Cluster {
             _ => bail!("{} {NOT_OURS}", node.address),
         }
         node.pid = None;
+        self.now_runs_as(i, None);
         Ok(())
     }
 
@@ -316,6 +335,7 @@ impl Cluster {
             _ => bail!("{} {NOT_OURS}", node.address),
         }
         node.pid = None;
+        self.now_runs_as(i, None);
         Ok(())
     }
 
@@ -336,6 +356,8 @@ impl Cluster {
             }
             _ => bail!("{} {NOT_OURS}", node.address),
         }
+        let pid = node.pid;
+        self.now_runs_as(i, pid);
         Ok(())
     }
 

@@ -112,6 +112,10 @@ impl Nacos {
         }
         args.push(format!("--spring.config.additional-location=file:{}/conf/", seat.home.display()).into());
         args.push(format!("--server.port={}", seat.port).into());
+        if let Some(ip) = seat.listen_ip {
+            // Of the HTTP port alone: JRaft binds to all addresses.
+            args.push(format!("--server.address={ip}").into());
+        }
         if self.version != "1.1.4" {
             // Spelled like this: parts of Nacos read this literal key.
             args.push("--server.servlet.contextPath=/nacos".into());
@@ -217,7 +221,16 @@ mod tests {
         let artifact = Artifact::of(version).unwrap();
         let nacos = Nacos { java, version: version.into(), source: Source::Maven { dir: "/cache".into(), artifact } };
         let ip = ip_for(version);
-        let seat = Seat { index: 0, ip, port: 14_000, home: "/n".into(), standalone, members: vec![], heap_mb: None };
+        let seat = Seat {
+            index: 0,
+            ip,
+            port: 14_000,
+            listen_ip: None,
+            home: "/n".into(),
+            standalone,
+            members: vec![],
+            heap_mb: None,
+        };
         let args = nacos.command(&seat).args;
         args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }

@@ -58,6 +58,9 @@ pub struct LaunchOptions {
     pub ready_timeout: Duration,
     /// HTTP ports to choose from; by default all between 11000 and the ephemeral range.
     pub ports: Option<RangeInclusive<u16>>,
+    /// Whether what the members say to each other is recorded: each then listens on an address of its own, behind one
+    /// of the harness. Not for containers.
+    pub record: bool,
     /// The `tandem` executable that serves as guard process; found by itself where possible.
     pub guard_program: Option<PathBuf>,
 }
@@ -76,6 +79,7 @@ impl Default for LaunchOptions {
             progress: Arc::new(Silent),
             ready_timeout: READY_TIMEOUT,
             ports: None,
+            record: false,
             guard_program: None,
         }
     }
@@ -101,6 +105,7 @@ impl std::fmt::Debug for LaunchOptions {
             .field("keep_logs", &self.keep_logs)
             .field("ready_timeout", &self.ready_timeout)
             .field("ports", &self.ports)
+            .field("record", &self.record)
             .field("guard_program", &self.guard_program)
             .finish_non_exhaustive()
     }

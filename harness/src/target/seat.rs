@@ -16,6 +16,8 @@ pub(crate) struct Seat {
     /// Address the node is known by, without port.
     pub(crate) ip: &'static str,
     pub(crate) port: u16,
+    /// Address it listens on when that is not the one it is known by.
+    pub(crate) listen_ip: Option<&'static str>,
     /// Its own directory (`nacos.home`).
     pub(crate) home: PathBuf,
     pub(crate) standalone: bool,
@@ -99,7 +101,7 @@ mod tests {
 
     fn seat(home: PathBuf, standalone: bool) -> Seat {
         let members = vec!["127.0.0.1:14001".to_owned(), "127.0.0.1:14002".to_owned()];
-        Seat { index: 1, ip: "127.0.0.1", port: 14_002, home, standalone, members, heap_mb: None }
+        Seat { index: 1, ip: "127.0.0.1", port: 14_002, listen_ip: None, home, standalone, members, heap_mb: None }
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Tandem {
         let args = ["--home".as_ref(), home, "--port".as_ref(), port.as_ref(), "--ip".as_ref(), seat.ip.as_ref()]
             .into_iter()
             .chain(["--mode".as_ref(), mode.as_ref()])
+            .chain(seat.listen_ip.iter().flat_map(|ip| ["--address".as_ref(), (*ip).as_ref()]))
             .map(std::ffi::OsStr::to_owned)
             .collect();
         CommandLine { program: self.program.clone(), args, dir: seat.home.clone(), output: seat.output() }
@@ -187,6 +188,7 @@ mod tests {
             index: 0,
             ip: "127.0.0.1",
             port: 14_000,
+            listen_ip: None,
             home: "/n".into(),
             standalone: false,
             members: vec![],

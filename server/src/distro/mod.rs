@@ -11,7 +11,7 @@
 //! - [`load`]: the snapshot at start
 //! - [`health_sync`]: health flags, which official nodes take from nowhere else
 //! - [`subscribers`]: consumers the other members know
-//! - [`peer_client`]: the calls a node makes to its peers
+//! - [`peer_client`]: the calls a node makes to its peers; `hand_on`: those it makes for clients
 //! - `per_peer`: rounds of calls in which a silent peer delays nobody
 //!
 //! Nothing is stored here: the registry is what is served and what is replicated. Official nodes keep a second copy,
@@ -37,6 +37,7 @@ use peer_client::PeerClient;
 pub mod beats;
 pub mod checksum;
 pub mod datum;
+mod hand_on;
 pub mod health_sync;
 pub mod load;
 mod merge;

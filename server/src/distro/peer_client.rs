@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 
+use super::hand_on::HandOn;
 use super::stream::Answer;
 use headers::PeerHeaders;
 
@@ -42,7 +43,7 @@ const SUBSCRIBERS_MAX: u32 = 100_000;
 /// Below the 20 s after which Tomcat may close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 /// The most bytes read of an answer: a snapshot is the largest.
-const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A call to a peer that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,7 @@ pub enum PeerError {
 #[derive(Debug)]
 pub struct PeerClient {
     client: reqwest::Client,
+    hand_on: HandOn,
     self_address: String,
     context_path: String,
     headers: PeerHeaders,
@@ -89,8 +91,13 @@ impl PeerClient {
         let identity = identity.and_then(|(name, value)| {
             Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
         });
-        let headers = PeerHeaders::new(self_address, identity);
-        PeerClient { client, self_address: self_address.to_owned(), context_path: context_path.to_owned(), headers }
+        PeerClient {
+            client,
+            hand_on: HandOn::new(),
+            headers: PeerHeaders::new(self_address, identity),
+            self_address: self_address.to_owned(),
+            context_path: context_path.to_owned(),
+        }
     }
 
     /// Pushes changed lists, `PUT /distro/datum` (§6.1). `ring` is given to Tandem nodes only.
@@ -210,7 +217,7 @@ impl PeerClient {
     }
 
     /// Hands a client's request on; `path_and_query` as it came, context path included. Returns status and body of
-    /// whatever the peer answered. Waits 2 s to connect and 2 s for the answer (§5.3).
+    /// whatever the peer answered.
     ///
     /// # Errors
     /// When there was no answer.
@@ -219,21 +226,10 @@ impl PeerClient {
         method: Method,
         peer: &str,
         path_and_query: &str,
-        headers: HeaderMap,
+        headers: &HeaderMap,
         body: Bytes,
     ) -> Result<(u16, Bytes), PeerError> {
-        let build = || {
-            let request = self.client.request(method.clone(), format!("http://{peer}{path_and_query}"));
-            let request = request.headers(headers.clone()).headers(self.headers.forward.clone()).body(body.clone());
-            request.timeout(CONNECT_TIMEOUT + Duration::from_secs(2))
-        };
-        let answer = match build().send().await.map_err(of_reqwest) {
-            // A kept connection that the peer closed meanwhile. All forwarded calls may be repeated: they set state.
-            Err(PeerError::Transport(_)) => build().send().await.map_err(of_reqwest)?,
-            other => other?,
-        };
-        let status = answer.status().as_u16();
-        Ok((status, read(answer).await?))
+        self.hand_on.send(method, peer, path_and_query, headers, &self.headers.forward, body).await
     }
 
     fn request(&self, method: Method, peer: &str, path: &str, headers: &HeaderMap) -> RequestBuilder {

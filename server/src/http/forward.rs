@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 
 use super::accept;
 use super::error_page;
@@ -11,7 +11,7 @@ use super::instance_beat;
 use super::request::Request;
 use super::response::{JSON, Response};
 use crate::distro::beats::Beat;
-use crate::distro::peer_client::{PeerError, encode};
+use crate::distro::peer_client::PeerError;
 use crate::java;
 use crate::naming::consistency::Group as _;
 use crate::node::Node;
@@ -23,27 +23,14 @@ const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
 /// From this many bytes on parameters travel as a form body: Tomcat refuses request heads above 8 KiB, and official
 /// nodes lose large metadata that way.
 const QUERY_BYTES_MAX: usize = 4096;
-/// About one connection: the client library writes them itself.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "content-length",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-];
-
 /// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only,
-/// after the service name was grouped.
-pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response> {
+/// after the service name was grouped; `sent_name` is the client's spelling, which is what travels.
+pub async fn filter(node: &Arc<Node>, request: &Request, sent_name: Option<&str>) -> Option<Response> {
     if node.settings.standalone {
         return None;
     }
     let accept = accept::parse(request.header("accept"));
-    let Some(name) = request.params.get("serviceName").filter(|name| !name.is_empty()) else {
+    let Some(name) = request.params.get("serviceName").filter(|name| !java::is_blank(name)) else {
         let message = "Server failed,caused: Cannot invoke \"String.hashCode()\" because \"serviceName\" is null;";
         return Some(error_page::spring(500, message, &request.raw_path, &accept));
     };
@@ -60,7 +47,7 @@ pub async fn filter(node: &Arc<Node>, request: &mut Request) -> Option<Response>
     if let Some(answer) = in_batch(node, request, &owner).await {
         return Some(answer);
     }
-    let answer = hand_on(node, request, &owner).await;
+    let answer = hand_on(node, request, sent_name, &owner).await;
     if answer.status == 200 {
         look_after(node, request).await;
     }
@@ -99,12 +86,12 @@ async fn in_batch(node: &Arc<Node>, request: &Request, owner: &str) -> Option<Re
     })
 }
 
-async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
-    let is_form = is_form(request);
-    let mut headers = headers(request, is_form);
-    let mut body = if is_form { Bytes::new() } else { request.body.clone() };
+async fn hand_on(node: &Arc<Node>, request: &Request, sent_name: Option<&str>, owner: &str) -> Response {
+    let mut headers = request.headers.clone();
+    // A form has become part of the parameters.
+    let mut body = if is_form(request) { Bytes::new() } else { request.body.clone() };
     let mut path = request.raw_path.clone();
-    let parameters = parameters(request);
+    let parameters = parameters(request, sent_name);
     if body.is_empty() && parameters.len() >= QUERY_BYTES_MAX && request.method != Method::GET {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
         body = parameters.into();
@@ -112,7 +99,7 @@ async fn hand_on(node: &Arc<Node>, request: &Request, owner: &str) -> Response {
         path = format!("{path}?{parameters}");
     }
     let client = node.distro.client();
-    match client.forward(request.method.clone(), owner, &path, headers, body).await {
+    match client.forward(request.method.clone(), owner, &path, &headers, body).await {
         Ok((status, body)) => answer(status, body),
         Err(error) => failed(owner, &error, &request.path),
     }
@@ -123,25 +110,10 @@ fn failed(owner: &str, error: &PeerError, path: &str) -> Response {
     answer(500, exception(error, owner).into())
 }
 
-/// Whether the body was parameters only, and has become part of them.
+/// Whether the body was parameters only.
 fn is_form(request: &Request) -> bool {
     let content_type = request.header("content-type").trim_start().to_ascii_lowercase();
     content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("multipart/form-data")
-}
-
-/// All of the client's, its `Host` among them, as official nodes do; theirs are set by the client for peers.
-fn headers(request: &Request, is_form: bool) -> HeaderMap {
-    let mut headers = request.headers.clone();
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-    if is_form || !headers.contains_key(header::CONTENT_TYPE) {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
-    }
-    if !headers.contains_key(header::ACCEPT_ENCODING) {
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    headers
 }
 
 /// The client's parameters without those that only steer a request.
@@ -149,19 +121,17 @@ fn own_parameters(request: &Request) -> impl Iterator<Item = (&str, &str)> {
     request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "_method"))
 }
 
-/// Every parameter of query and form, once.
-fn parameters(request: &Request) -> String {
+/// Every parameter of query and form, once; of `encoding` and `nofix` the official values win over the client's.
+fn parameters(request: &Request, sent_name: Option<&str>) -> String {
     let mut text = String::with_capacity(256);
-    for (name, value) in own_parameters(request) {
-        text.push_str(&encode(name));
+    for (name, value) in request.params.iter().filter(|(name, _)| !matches!(*name, "nofix" | "encoding")) {
+        let Some(value) = (if name == "serviceName" { sent_name } else { Some(value) }) else { continue };
+        text.push_str(&java::url_encode(name));
         text.push('=');
-        text.push_str(&encode(value));
+        text.push_str(&java::url_encode(value));
         text.push('&');
     }
-    if request.params.get("encoding").is_none() {
-        text.push_str("encoding=UTF-8&");
-    }
-    text.push_str("nofix=1");
+    text.push_str("encoding=UTF-8&nofix=1");
     text
 }
 

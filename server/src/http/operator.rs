@@ -143,9 +143,17 @@ fn push_state<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 }
 
 /// What members of 1.0 sent each other; taken and of no effect.
-fn server_status<'a>(_node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+/// What a member of 1.3 and before says of itself, one line each (compat/spec/membership.md §6.3). Strangers are
+/// refused; the rest has no use here.
+fn server_status<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
-        request.params.spring_required("serverStatus")?;
+        for line in request.params.spring_required("serverStatus")?.split("\r\n") {
+            if let [_, address, _, _, ..] = line.split('#').collect::<Vec<_>>().as_slice()
+                && !node.members.is_member(address)
+            {
+                return Err(ApiError::illegal(format!("server: {address} is not in serverlist")));
+            }
+        }
         Ok(Response::text("ok"))
     })
 }

@@ -68,9 +68,10 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
         if route.forwarded && !node.status.wait_serving(LOADING_MAX).await {
             return refusal(node);
         }
+        let sent_name = request.params.get("serviceName").filter(|_| route.forwarded).map(str::to_owned);
         group_service_name(&mut request);
         if route.forwarded
-            && let Some(answer) = forward::filter(node, &mut request).await
+            && let Some(answer) = forward::filter(node, &request, sent_name.as_deref()).await
         {
             metrics::request(route.method, route.path, answer.status, began.elapsed());
             return answer;

@@ -33,6 +33,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const BODY_READ_MAX: Duration = Duration::from_secs(60);
 /// How long a connection may idle between requests; Tomcat's default.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// How Tomcat tells that.
+const KEEP_ALIVE: &str = "timeout=60";
 /// How long connections may finish what they serve when the node stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (out of file descriptors), so that it does not spin.
@@ -111,13 +113,27 @@ async fn answer(
     peer: SocketAddr,
 ) -> hyper::Response<Payload> {
     let (parts, incoming) = request.into_parts();
+    let keep_alive = asks_to_keep(&parts.headers);
     match read_body(incoming).await {
-        Ok(body) => framed(pipeline::handle(node, router, parts, body, peer).await),
+        Ok(body) => {
+            let mut answer = framed(pipeline::handle(node, router, parts, body, peer).await);
+            if keep_alive && !answer.headers().contains_key(http::header::CONNECTION) {
+                answer.headers_mut().insert("keep-alive", http::HeaderValue::from_static(KEEP_ALIVE));
+                answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("keep-alive"));
+            }
+            answer
+        }
         Err(error) => {
             debug!(%peer, %error, "cannot read a body");
             framed(error_page::tomcat(400))
         }
     }
+}
+
+/// Whether the client says what HTTP/1.1 does anyway; Tomcat then answers the same, as the clients of official nodes do.
+fn asks_to_keep(headers: &http::HeaderMap) -> bool {
+    let lines = headers.get_all(http::header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|token| token.trim().eq_ignore_ascii_case("keep-alive"))
 }
 
 async fn read_body(incoming: Incoming) -> anyhow::Result<Bytes> {

@@ -60,7 +60,7 @@ async fn one_beat(node: &Arc<Node>, request: &Request, beat: Beat) -> Response {
     if let Ok(accept) = HeaderValue::try_from(beat.accept.as_str()) {
         headers.insert(header::ACCEPT, accept);
     }
-    let mut request = Request {
+    let request = Request {
         method: Method::PUT,
         raw_path: format!("{}{}", node.settings.context_path, instance_beat::PATH),
         path: instance_beat::PATH.to_owned(),
@@ -71,7 +71,7 @@ async fn one_beat(node: &Arc<Node>, request: &Request, beat: Beat) -> Response {
         peer: request.peer,
     };
     let accept = accept::parse(&beat.accept);
-    let answer = match forward::filter(node, &mut request).await {
+    let answer = match forward::filter(node, &request, None).await {
         // Views differ: never handed on twice.
         Some(refusal) => refusal,
         None => match instance_beat::beat(node, &request).await {
