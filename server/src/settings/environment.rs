@@ -147,11 +147,11 @@ pub(super) fn table() -> impl Iterator<Item = Variable> {
             Own => (None, None),
             Ignored(why) => (None, Some(*why)),
         };
-        // A variable without words of its own means what its key means.
-        let of_key = key.and_then(keys::usage).map(|usage| match usage {
-            keys::Use::Honoured(text) | keys::Use::Ignored(text) => text,
+        // Putting a value where nothing reads it has no effect either.
+        let ignored = ignored.or_else(|| match key.and_then(keys::usage) {
+            Some(keys::Use::Ignored(why)) => Some(why),
+            _ => None,
         });
-        let help = if help.is_empty() { of_key.unwrap_or_default() } else { help };
         Variable { name, key, help, ignored }
     })
 }
