@@ -32,7 +32,7 @@ pub struct BulkDone {
     pub last_ack: Instant,
     /// Per call: whether it succeeded.
     pub acked: Vec<bool>,
-    /// Calls that did not succeed in [`ATTEMPTS`] attempts.
+    /// Calls that did not succeed in `ATTEMPTS` attempts.
     pub failed: u64,
     error: Option<String>,
 }

@@ -60,7 +60,7 @@ async fn seen_at(
     }
 }
 
-/// [`seen_at`] for every node at once, the writer included: real Nacos may forward a write, and then the node that was
+/// `seen_at` for every node at once, the writer included: real Nacos may forward a write, and then the node that was
 /// written to learns of it as late as the others.
 pub async fn seen_everywhere(
     session: &Session<'_>,

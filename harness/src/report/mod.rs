@@ -5,16 +5,16 @@
 //! where it is written, never trusted.
 //!
 //! # Layout
-//! - [`store`]: `results.json` on disk
+//! - `store`: `results.json` on disk
 //! - [`schema`]: its published JSON Schema
-//! - [`catalogue`]: what each experiment is called and how it is measured
-//! - [`figures`], [`distribution`]: measurements arranged for comparison
-//! - [`score`], [`difference`]: conformance cases arranged by area and endpoint, and where two answers part
-//! - [`agreement`]: whether the nodes of a target hold the same, in words
-//! - [`verdict`]: the sentences at the top
-//! - [`baseline`]: this run against an earlier one
-//! - [`html`], [`plot`], [`markdown`], [`junit`]: the three renderings
-//! - [`site`], [`badge`]: many runs as a folder to publish
+//! - `catalogue`: what each experiment is called and how it is measured
+//! - `figures`, `distribution`: measurements arranged for comparison
+//! - `score`, `difference`: conformance cases arranged by area and endpoint, and where two answers part
+//! - `agreement`: whether the nodes of a target hold the same, in words
+//! - `verdict`: the sentences at the top
+//! - `baseline`: this run against an earlier one
+//! - `html`, `plot`, `markdown`, `junit`: the three renderings
+//! - `site`, `badge`: many runs as a folder to publish
 
 mod agreement;
 mod badge;

@@ -2,7 +2,7 @@
 //!
 //! An official node never takes a health flag from an instance list, so flags have a channel of their own: each node
 //! reports the checksums of the services it is responsible for, and whoever has another one asks for the flags. Tandem
-//! nodes take flags from lists at once; among them this channel is for persistent instances only ([`flips`]).
+//! nodes take flags from lists at once; among them this channel is for persistent instances only (`flips`).
 
 pub(super) mod flips;
 

@@ -6,11 +6,11 @@
 //! bounded, so that ten thousand instances cost connects and no more.
 //!
 //! # Layout
-//! - [`schedule`]: which cluster is looked at when, and by whom
-//! - [`check_rt`]: the interval that follows the response times
-//! - [`status`]: how many answers in a row make a flip
-//! - [`probe`]: one check of any kind, with its bounds
-//! - [`tcp`], [`http`], [`mysql`]: the three kinds
+//! - `schedule`: which cluster is looked at when, and by whom
+//! - `check_rt`: the interval that follows the response times
+//! - `status`: how many answers in a row make a flip
+//! - `probe`: one check of any kind, with its bounds
+//! - `tcp`, `http`, `mysql`: the three kinds
 
 mod check_rt;
 mod http;

@@ -1,6 +1,6 @@
 //! `InstanceController`: register, update, patch, deregister, detail, list, statuses
-//! (compat/spec/naming-api.md §2–§8). Beats and metadata batches are in [`super::instance_beat`] and
-//! [`super::instance_metadata`].
+//! (compat/spec/naming-api.md §2–§8). Beats and metadata batches are in `super::instance_beat` and
+//! `super::instance_metadata`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `ServiceController` (compat/spec/naming-api.md §9). Name listings are in [`super::service_list`].
+//! `ServiceController` (compat/spec/naming-api.md §9). Name listings are in `super::service_list`.
 
 use std::sync::Arc;
 

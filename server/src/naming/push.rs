@@ -2,7 +2,7 @@
 //! (compat/spec/health-and-push.md §5).
 //!
 //! Official nodes collect changes for a second and lose those that arrive while they send. Here the first change goes
-//! out at once, what follows within [`SPACING`](pace::SPACING) goes in one packet, and a change during a send arms the
+//! out at once, what follows within `SPACING` goes in one packet, and a change during a send arms the
 //! next one.
 
 use std::collections::{HashMap, VecDeque};

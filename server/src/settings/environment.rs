@@ -127,6 +127,35 @@ pub fn ignored(layers: &Layers) -> Vec<(&'static str, &'static str)> {
     VARIABLES.iter().filter_map(of).collect()
 }
 
+/// One variable as the reference shows it.
+#[cfg(test)]
+pub(super) struct Variable {
+    pub(super) name: &'static str,
+    /// The key it stands for, if just one.
+    pub(super) key: Option<&'static str>,
+    pub(super) help: &'static str,
+    /// Why it has no effect.
+    pub(super) ignored: Option<&'static str>,
+}
+
+/// The table for `docs/configuration.md`.
+#[cfg(test)]
+pub(super) fn table() -> impl Iterator<Item = Variable> {
+    VARIABLES.iter().map(|(name, effect, help)| {
+        let (key, ignored) = match effect {
+            Key(key) | Words(key, _) => (Some(*key), None),
+            Own => (None, None),
+            Ignored(why) => (None, Some(*why)),
+        };
+        // Putting a value where nothing reads it has no effect either.
+        let ignored = ignored.or_else(|| match key.and_then(keys::usage) {
+            Some(keys::Use::Ignored(why)) => Some(why),
+            _ => None,
+        });
+        Variable { name, key, help, ignored }
+    })
+}
+
 /// The table for `--help`.
 pub fn help() -> String {
     let line = |(name, effect, help): &(&str, Effect, &str)| match effect {

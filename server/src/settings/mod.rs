@@ -6,6 +6,7 @@
 //! - [`keys`], [`environment`], [`flags`]: the tables of what is honoured and what is accepted without effect
 //! - `read`: values become [`Settings`], or a sentence that says what is wrong
 //! - `self_ip`: which address this node goes by when nobody says
+//! - `reference`: the test that writes `docs/configuration.md` from the tables, or holds it to them
 //!
 //! [`Settings`] is read once, at start; the parts are given what they need of it.
 
@@ -232,5 +233,7 @@ impl Settings {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

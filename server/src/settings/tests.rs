@@ -3,10 +3,10 @@
 use super::*;
 use clap::Parser;
 
-struct Home(tempfile::TempDir);
+pub(super) struct Home(tempfile::TempDir);
 
 impl Home {
-    fn with(files: &[(&str, &str)]) -> Self {
+    pub(super) fn with(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = dir.path().join(name);
@@ -16,7 +16,7 @@ impl Home {
         Home(dir)
     }
 
-    fn load(&self, environment: &[(&str, &str)], flags: &[&str]) -> Result<Settings, SettingsError> {
+    pub(super) fn load(&self, environment: &[(&str, &str)], flags: &[&str]) -> Result<Settings, SettingsError> {
         let home = self.0.path().to_str().unwrap();
         let flags = Flags::parse_from(["tandem-server", "--home", home].iter().chain(flags));
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

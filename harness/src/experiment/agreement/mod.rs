@@ -1,9 +1,9 @@
 //! `agreement`: random operations of many clients at every node, and then: do all nodes hold the same, and is it what
 //! the clients were told? How long after the last acknowledgement, and does it stay so?
 //!
-//! - [`plan`]: what the clients do, from the seed alone, and what must be true afterwards
-//! - [`request`], [`drive`], [`history`]: doing it, and writing down every answer
-//! - [`pairs`]: every kind of change along every pair of nodes
+//! - `plan`: what the clients do, from the seed alone, and what must be true afterwards
+//! - `request`, `drive`, `history`: doing it, and writing down every answer
+//! - `pairs`: every kind of change along every pair of nodes
 //!
 //! An operation whose answer never came may or may not have been done: both are right, and the nodes must agree all the
 //! same.

@@ -4,9 +4,9 @@
 //! everything else stays plain Distro.
 //!
 //! # Protocol
-//! `POST /v1/ns/distro/tandem/changes`, a [`incoming::Message`] as JSON, answered by an [`Answer`]. A sender has one
+//! `POST /v1/ns/distro/tandem/changes`, a `incoming::Message` as JSON, answered by an [`Answer`]. A sender has one
 //! request per peer under way. Each entry is one service: either the whole list, or what was put and removed since a
-//! *base*, with digests ([`fingerprint::Digest`]) of the list before and after.
+//! *base*, with digests (`fingerprint::Digest`) of the list before and after.
 //!
 //! # Why no lost, doubled, late or reordered message leaves a wrong list
 //! 1. A message is applied only in the session the receiver issued last to this sender, and only with a higher
@@ -21,13 +21,13 @@
 //!    When it had arrived after all, the digest shows it.
 //! 4. The checksums of [`super::verify`] are the last repair, as for plain Distro.
 //!
-//! Lists are trusted as in plain Distro ([`super::merge`]): changes from whom we do not hold responsible are answered
+//! Lists are trusted as in plain Distro (`super::merge`): changes from whom we do not hold responsible are answered
 //! as behind, and the whole list that follows is merged.
 //!
 //! # Layout
-//! - [`fingerprint`]: when two records or two lists are the same
-//! - [`outgoing`]: what a peer was told, and the next message to it
-//! - [`incoming`]: what peers send
+//! - `fingerprint`: when two records or two lists are the same
+//! - `outgoing`: what a peer was told, and the next message to it
+//! - `incoming`: what peers send
 
 use serde::{Deserialize, Serialize};
 
