@@ -232,7 +232,6 @@ impl Played {
             target: REPORT.as_bytes().to_vec(),
             headers: vec![("Content-Type".to_owned(), "application/json;charset=UTF-8".to_owned())],
             body: Some(body.into_bytes()),
-            ..Request::default()
         };
         Ok(wire::exchange(&self.node, &request, &Limits::default()).await?.status)
     }
