@@ -7,6 +7,7 @@
 //! - [`raft`]: persistent data, kept with the official members
 //! - [`health_check`]: active checks of persistent instances
 //! - [`http`]: the client API and what peers call, one file per official controller
+//! - [`peer_http`]: calls to other members, with just the headers official nodes send
 //! - [`settings`], [`node`], [`tasks`]: what the operator said, the wiring, and background work
 //! - [`telemetry`]: log and metrics
 //! - [`health`]: the question a container's health check asks
@@ -22,6 +23,7 @@ pub mod http;
 pub mod java;
 pub mod naming;
 pub mod node;
+pub mod peer_http;
 pub mod raft;
 pub mod settings;
 pub mod tasks;

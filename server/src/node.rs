@@ -113,9 +113,7 @@ impl Node {
     pub async fn start(&self) -> anyhow::Result<()> {
         self.lookup.start().await?;
         if !self.settings.standalone {
-            let context_path = &self.settings.context_path;
-            let reporter =
-                Reporter::new(Arc::clone(&self.members), self.client.clone(), context_path, self.tasks.clone());
+            let reporter = Reporter::new(Arc::clone(&self.members), &self.settings, self.tasks.clone());
             self.tasks.spawn("reporter", reporter.run());
         }
         self.start_naming();

@@ -40,10 +40,10 @@ pub(super) struct Conform {
     /// Compare with the recordings, without starting real Nacos
     #[arg(long)]
     recordings_only: bool,
-    /// Only areas with this text in their name; others are still asked, since cases build on each other (but for
-    /// `--topology mixed`, whose areas stand alone)
-    #[arg(long, value_name = "AREA")]
-    area: Option<String>,
+    /// Only areas with this text in their name, several separated by commas; others are still asked, since cases build
+    /// on each other (but for `--topology mixed`, whose areas stand alone)
+    #[arg(long = "area", value_name = "AREA", value_delimiter = ',')]
+    areas: Vec<String>,
     /// Print every case that did not pass
     #[arg(long, short)]
     verbose: bool,
@@ -93,9 +93,11 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
         done = session.run() => done?,
         signal = interrupted() => bail!("{signal}: stopped before the verdicts were in"),
     };
-    if let Some(area) = &args.area {
-        check_area(area, &verdicts)?;
-        verdicts.conformance.cases.retain(|case| case.area.contains(area.as_str()));
+    if !args.areas.is_empty() {
+        for area in &args.areas {
+            check_area(area, &verdicts)?;
+        }
+        verdicts.conformance.cases.retain(|case| args.areas.iter().any(|area| case.area.contains(area.as_str())));
     }
     if is_reference_required() && !args.recordings_only && !verdicts.skipped.is_empty() {
         bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
@@ -116,7 +118,7 @@ async fn mixed(args: Conform) -> Result<ExitCode> {
             subject,
             version: args.version.clone(),
             compat: args.compat.clone(),
-            area: args.area.clone(),
+            areas: args.areas.clone(),
             launch: args.launch.options(),
         };
         let judged = tokio::select! {

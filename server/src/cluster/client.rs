@@ -26,17 +26,3 @@ pub fn new(settings: &Settings) -> reqwest::Client {
         // Fails only for TLS, which is not compiled in.
         .unwrap_or_default()
 }
-
-/// Whether nobody listened at the other end.
-pub fn is_refused(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::ConnectionRefused
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}

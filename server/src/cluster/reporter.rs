@@ -11,15 +11,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use super::client;
 use super::member::{Member, Outcome, REPORTED_VERSION};
 use super::members::Members;
+use crate::peer_http::{Call, PeerError, PeerHttp, read};
+use crate::settings::Settings;
 use crate::tasks::Tasks;
 
+/// What official nodes send reports with, but for the length (compat/spec/membership.md §3). Their asynchronous HTTP
+/// library names itself; nothing looks at it.
+const HEADERS: [(&str, &str); 6] = [
+    ("nacos-server", REPORTED_VERSION),
+    ("content-type", "application/json;charset=UTF-8"),
+    ("accept-charset", "UTF-8"),
+    ("accept-encoding", "gzip"),
+    ("connection", "Keep-Alive"),
+    ("user-agent", "Apache-HttpAsyncClient/4.1.3 (Java/1.8.0_282)"),
+];
 /// Time between two reports of an official node.
 const PERIOD: Duration = Duration::from_secs(2);
 /// Time between two reports to the same member among Tandem nodes, and what such a report may take.
@@ -37,15 +49,20 @@ const GREETING_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Reporter {
     members: Arc<Members>,
-    client: reqwest::Client,
+    http: PeerHttp,
+    /// How long a member may say nothing once it is connected.
+    silence: Duration,
     context_path: Arc<str>,
     tasks: Tasks,
 }
 
 impl Reporter {
-    /// A reporter; nothing is sent yet.
-    pub fn new(members: Arc<Members>, client: reqwest::Client, context_path: &str, tasks: Tasks) -> Self {
-        Reporter { members, client, context_path: context_path.into(), tasks }
+    /// A reporter with the timeouts members allow each other: `nacos.http.timeout` to connect, half of it for the
+    /// answer. Nothing is sent yet.
+    pub fn new(members: Arc<Members>, settings: &Settings, tasks: Tasks) -> Self {
+        let timeout = settings.members.timeout;
+        let http = PeerHttp::new(timeout);
+        Reporter { members, http, silence: timeout / 2, context_path: settings.context_path.as_str().into(), tasks }
     }
 
     /// Greets every member there is or comes, and keeps reporting to all.
@@ -113,21 +130,17 @@ impl Reporter {
 
     async fn send(&self, address: &str, timeout: Option<Duration>) -> Outcome {
         let Some(own) = self.members.own() else { return Outcome::Failed };
-        let mut request = self
-            .client
-            .post(format!("http://{address}{}/v1/core/cluster/report", self.context_path))
-            .header("Nacos-Server", REPORTED_VERSION)
-            .header("Content-Type", "application/json;charset=UTF-8")
-            .body(json(&own));
-        if let Some(timeout) = timeout {
-            request = request.timeout(timeout);
-        }
+        let call = Call {
+            method: http::Method::POST,
+            url: format!("http://{address}{}/v1/core/cluster/report", self.context_path),
+            headers: headers(),
+            body: json(&own).into(),
+        };
         // A connection that breaks says little: a process that dies breaks the kept ones first. Whether anybody listens
         // shows at once, and until it is known the members differ about who is responsible.
-        let again = request.try_clone();
-        let answer = match (ask(request).await, again) {
-            (Err(error), Some(again)) if !client::is_refused(&error) && !error.is_timeout() => ask(again).await,
-            (answer, _) => answer,
+        let answer = match self.ask(call.clone(), timeout).await {
+            Err(PeerError::Transport(_)) => self.ask(call, timeout).await,
+            answer => answer,
         };
         match answer {
             Ok((status, body)) => {
@@ -137,7 +150,7 @@ impl Reporter {
                 }
                 outcome
             }
-            Err(error) if client::is_refused(&error) => {
+            Err(PeerError::Refused) => {
                 debug!(member = address, "report refused");
                 Outcome::Refused
             }
@@ -147,13 +160,28 @@ impl Reporter {
             }
         }
     }
+
+    /// One report; status and body of the answer.
+    async fn ask(&self, call: Call, timeout: Option<Duration>) -> Result<(u16, Bytes), PeerError> {
+        let exchange = async {
+            let answer = self.http.begin_within(call, self.silence).await?;
+            let status = answer.status().as_u16();
+            let body = tokio::time::timeout(self.silence, read(answer.into_body())).await;
+            Ok((status, body.map_err(|_| PeerError::Timeout)??))
+        };
+        match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, exchange).await.map_err(|_| PeerError::Timeout)?,
+            None => exchange.await,
+        }
+    }
 }
 
-/// One report; status and body of the answer.
-async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Bytes)> {
-    let answer = request.send().await?;
-    let status = answer.status().as_u16();
-    Ok((status, answer.bytes().await?))
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(HEADERS.len());
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -180,7 +208,6 @@ impl Rhythm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
 
     #[tokio::test]
     async fn a_member_that_dies_during_a_report_is_found_dead_at_once() {
@@ -188,7 +215,7 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let settings = Settings { standalone: false, ..Settings::loopback("/nowhere", 9301) };
         let members = Arc::new(Members::new(&settings));
-        let reporter = Reporter::new(members, client::new(&settings), "/nacos", Tasks::default());
+        let reporter = Reporter::new(members, &settings, Tasks::default());
         let dying = tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             stream.readable().await.unwrap();

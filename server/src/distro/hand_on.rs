@@ -1,87 +1,45 @@
 //! A client's request on its way to the responsible node, header by header as an official node sends it
 //! (compat/spec/distro.md §5.3).
-//!
-//! An HTTP client for general use adds headers of its own and leaves others out; the responsible node, and whatever
-//! logs or filters stand before it, would see another request than from an official node.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http::Method;
 use http::header::{
     ACCEPT_CHARSET, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName,
     HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::TokioExecutor;
 
-use super::peer_client::{ANSWER_BYTES_MAX, PeerError};
+use crate::peer_http::{Call, PeerError, PeerHttp, read};
 
-/// Time to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for everything: official nodes allow 2 s to connect and 2 s of silence. The little more than
-/// [`CONNECT_TIMEOUT`] lets a connection that never comes be told from an answer that never comes.
+/// the client's own limit for connecting lets a connection that never comes be told from an answer that never comes.
 const TIMEOUT: Duration = Duration::from_millis(2050);
-/// Below the 20 s after which Tomcat may close an idle connection.
-const POOL_IDLE: Duration = Duration::from_secs(15);
 /// What official nodes send before their agent.
 const CLIENT_VERSION: &str = "client-version";
 /// What the body's framing is told by anew, or what the one hop asked for.
 const NOT_HANDED_ON: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, TE, TRAILER, UPGRADE, EXPECT];
 
-/// Sends requests of clients to other nodes; connections are kept and shared.
-#[derive(Debug)]
-pub(super) struct HandOn {
-    client: Client<HttpConnector, Full<Bytes>>,
-}
-
-impl HandOn {
-    pub(super) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_timer(hyper_util::rt::TokioTimer::new())
-            .http1_title_case_headers(true)
-            .build(connector);
-        HandOn { client }
-    }
-
-    /// Sends the client's `headers` with `own` over them. Status and body of the answer.
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        peer: &str,
-        path_and_query: &str,
-        headers: &HeaderMap,
-        own: &HeaderMap,
-        body: Bytes,
-    ) -> Result<(u16, Bytes), PeerError> {
-        let headers = head(&method, headers, own, body.len());
-        let build = || {
-            let mut request = Request::builder()
-                .method(method.clone())
-                .uri(format!("http://{peer}{path_and_query}"))
-                .body(Full::new(body.clone()))
-                .map_err(|error| PeerError::Transport(error.to_string()))?;
-            *request.headers_mut() = headers.clone();
-            Ok(request)
+/// Sends the client's `headers` with `own` over them. Status and body of the answer.
+pub(super) async fn send(
+    http: &PeerHttp,
+    method: Method,
+    url: String,
+    headers: &HeaderMap,
+    own: &HeaderMap,
+    body: Bytes,
+) -> Result<(u16, Bytes), PeerError> {
+    let headers = head(&method, headers, own, body.len());
+    let call = Call { method, url, headers, body };
+    let exchange = async {
+        let answer = match http.begin(call.clone()).await {
+            // A kept connection that the peer closed meanwhile. All of these requests may be repeated: they set state.
+            Err(PeerError::Transport(_)) => http.begin(call).await?,
+            other => other?,
         };
-        let exchange = async {
-            let answer = match self.client.request(build()?).await.map_err(of_hyper) {
-                // A kept connection that the peer closed meanwhile. All of these requests may be repeated: they set
-                // state.
-                Err(PeerError::Transport(_)) => self.client.request(build()?).await.map_err(of_hyper)?,
-                other => other?,
-            };
-            Ok((answer.status().as_u16(), read(answer.into_body()).await?))
-        };
-        tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or(Err(PeerError::Timeout))
-    }
+        Ok((answer.status().as_u16(), read(answer.into_body()).await?))
+    };
+    tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or(Err(PeerError::Timeout))
 }
 
 /// In the order in which official nodes send them: three of their own, the client's, the rest of their own.
@@ -113,36 +71,6 @@ fn head(method: &Method, client: &HeaderMap, own: &HeaderMap, body_bytes: usize)
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     }
     headers
-}
-
-async fn read(mut body: Incoming) -> Result<Bytes, PeerError> {
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| PeerError::Transport(error.to_string()))?;
-        let data = frame.into_data().unwrap_or_default();
-        if all.len() + data.len() > ANSWER_BYTES_MAX {
-            return Err(PeerError::Transport(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(all.freeze())
-}
-
-fn of_hyper(error: Error) -> PeerError {
-    let mut text = error.to_string();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-    while let Some(one) = cause {
-        if let Some(io) = one.downcast_ref::<std::io::Error>() {
-            match io.kind() {
-                std::io::ErrorKind::ConnectionRefused => return PeerError::Refused,
-                std::io::ErrorKind::TimedOut if error.is_connect() => return PeerError::ConnectTimeout,
-                _ => {}
-            }
-        }
-        text = one.to_string();
-        cause = one.source();
-    }
-    PeerError::Transport(text)
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, RequestBuilder};
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response};
+use hyper::body::Incoming;
+use tokio::time::timeout;
 
-use super::hand_on::HandOn;
+use super::hand_on;
 use super::stream::Answer;
+use crate::peer_http::{self, ANSWER_BYTES_MAX, Call, PeerHttp, too_large};
 use headers::PeerHeaders;
 
 mod headers;
 
+pub use crate::peer_http::PeerError;
 pub use headers::USER_AGENT;
 
 /// What changed, to Tandem nodes only.
@@ -40,36 +44,11 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(10);
 const SUBSCRIBERS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Consumers asked for at most.
 const SUBSCRIBERS_MAX: u32 = 100_000;
-/// Below the 20 s after which Tomcat may close an idle connection.
-const POOL_IDLE: Duration = Duration::from_secs(15);
-/// The most bytes read of an answer: a snapshot is the largest.
-pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// A call to a peer that did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PeerError {
-    /// Nothing listens there.
-    #[error("connection refused")]
-    Refused,
-    /// No connection in time.
-    #[error("no connection in time")]
-    ConnectTimeout,
-    /// No answer in time.
-    #[error("no answer in time")]
-    Timeout,
-    /// An answer other than 2xx, with the beginning of its body.
-    #[error("answered {0}: {1}")]
-    Status(u16, String),
-    /// Anything else on the way.
-    #[error("{0}")]
-    Transport(String),
-}
 
 /// The client for all calls to peers; connections are kept and shared.
 #[derive(Debug)]
 pub struct PeerClient {
-    client: reqwest::Client,
-    hand_on: HandOn,
+    http: PeerHttp,
     self_address: String,
     context_path: String,
     headers: PeerHeaders,
@@ -78,22 +57,11 @@ pub struct PeerClient {
 impl PeerClient {
     /// A client for this node. `identity` is the header and value of `nacos.core.auth.server.identity.*`.
     pub fn new(self_address: &str, context_path: &str, identity: Option<&(String, String)>) -> Self {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .http1_title_case_headers()
-            .build()
-            // Fails for want of TLS or a resolver only, and neither is configured.
-            .unwrap_or_default();
         let identity = identity.and_then(|(name, value)| {
             Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
         });
         PeerClient {
-            client,
-            hand_on: HandOn::new(),
+            http: PeerHttp::new(CONNECT_TIMEOUT),
             headers: PeerHeaders::new(self_address, identity),
             self_address: self_address.to_owned(),
             context_path: context_path.to_owned(),
@@ -105,8 +73,9 @@ impl PeerClient {
     /// # Errors
     /// When the peer did not take them.
     pub async fn push(&self, peer: &str, body: Vec<u8>, ring: Option<&str>) -> Result<(), PeerError> {
-        let request = self.request(Method::PUT, peer, "/v1/ns/distro/datum", &self.headers.push);
-        finish(self.as_tandem(request.timeout(PUSH_TIMEOUT), ring).body(body)).await.map(drop)
+        let headers = self.as_tandem(&self.headers.push, ring);
+        let call = self.call(Method::PUT, peer, "/v1/ns/distro/datum", headers, body.into());
+        self.finish(call, PUSH_TIMEOUT).await.map(drop)
     }
 
     /// Sends the checksums of owned lists, `PUT /distro/checksum` (§6.2).
@@ -115,8 +84,8 @@ impl PeerClient {
     /// When the peer did not take them.
     pub async fn verify(&self, peer: &str, body: Bytes, ring: Option<&str>) -> Result<(), PeerError> {
         let path = format!("/v1/ns/distro/checksum?source={}", self.self_address);
-        let request = self.request(Method::PUT, peer, &path, &self.headers.verify);
-        finish(self.as_tandem(request.timeout(VERIFY_TIMEOUT), ring).body(body)).await.map(drop)
+        let call = self.call(Method::PUT, peer, &path, self.as_tandem(&self.headers.verify, ring), body);
+        self.finish(call, VERIFY_TIMEOUT).await.map(drop)
     }
 
     /// Pulls lists, `GET /distro/datum` with a body (§6.3).
@@ -125,8 +94,8 @@ impl PeerClient {
     /// When the peer did not answer them.
     pub async fn datum(&self, peer: &str, keys: &[String]) -> Result<Bytes, PeerError> {
         let body = serde_json::json!({ "keys": keys.join(",") }).to_string();
-        let request = self.request(Method::GET, peer, "/v1/ns/distro/datum", &self.headers.pull);
-        finish(request.timeout(PULL_TIMEOUT).body(body)).await
+        let call = self.call(Method::GET, peer, "/v1/ns/distro/datum", self.headers.pull.clone(), body.into());
+        self.finish(call, PULL_TIMEOUT).await
     }
 
     /// Pulls everything, `GET /distro/datums` (§6.4); the answer must begin within `head_max`.
@@ -135,9 +104,12 @@ impl PeerClient {
     /// When the peer did not answer it.
     pub async fn datums(&self, peer: &str, head_max: Duration) -> Result<Bytes, PeerError> {
         let path = "/v1/ns/distro/datums?encoding=UTF-8&nofix=1";
-        let request = self.request(Method::GET, peer, path, &self.headers.get).timeout(SNAPSHOT_TIMEOUT);
-        let answer = tokio::time::timeout(head_max, request.send()).await.map_err(|_| PeerError::Timeout)?;
-        body_of(answer.map_err(of_reqwest)?).await
+        let call = self.call(Method::GET, peer, path, self.headers.get.clone(), Bytes::new());
+        let whole = async {
+            let answer = timeout(head_max, self.http.begin(call)).await.map_err(|_| PeerError::Timeout)?;
+            body_of(answer?).await
+        };
+        timeout(SNAPSHOT_TIMEOUT, whole).await.map_err(|_| PeerError::Timeout)?
     }
 
     /// Reports service checksums, `POST /service/status` (compat/spec/membership.md §6.1).
@@ -145,8 +117,9 @@ impl PeerClient {
     /// # Errors
     /// When the peer did not take them.
     pub async fn status(&self, peer: &str, body: String) -> Result<(), PeerError> {
-        let request = self.request(Method::POST, peer, "/v1/ns/service/status", &self.headers.status);
-        finish(request.timeout(PULL_TIMEOUT).body(body)).await.map(drop)
+        let headers = self.headers.status.clone();
+        let call = self.call(Method::POST, peer, "/v1/ns/service/status", headers, body.into());
+        self.finish(call, PULL_TIMEOUT).await.map(drop)
     }
 
     /// Pulls the health flags of a service, `GET /instance/statuses` (compat/spec/membership.md §6.1).
@@ -156,7 +129,8 @@ impl PeerClient {
     pub async fn statuses(&self, peer: &str, namespace: &str, name: &str) -> Result<Bytes, PeerError> {
         let key = encode(&format!("{namespace}##{name}"));
         let path = format!("/v1/ns/instance/statuses?key={key}&encoding=UTF-8&nofix=1");
-        finish(self.request(Method::GET, peer, &path, &self.headers.statuses).timeout(PULL_TIMEOUT)).await
+        let call = self.call(Method::GET, peer, &path, self.headers.statuses.clone(), Bytes::new());
+        self.finish(call, PULL_TIMEOUT).await
     }
 
     /// Tells a Tandem node what changed ([`super::stream`]).
@@ -186,10 +160,10 @@ impl PeerClient {
         path: &str,
         body: Vec<u8>,
         ring: &str,
-        timeout: Duration,
+        limit: Duration,
     ) -> Result<T, PeerError> {
-        let request = self.request(Method::POST, peer, path, &self.headers.verify).timeout(timeout);
-        let answer = finish(self.as_tandem(request, Some(ring)).body(body)).await?;
+        let headers = self.as_tandem(&self.headers.verify, Some(ring));
+        let answer = self.finish(self.call(Method::POST, peer, path, headers, body.into()), limit).await?;
         serde_json::from_slice(&answer).map_err(|error| PeerError::Transport(format!("unreadable answer: {error}")))
     }
 
@@ -205,15 +179,16 @@ impl PeerClient {
             encode(name),
             encode(namespace)
         );
-        finish(self.request(Method::GET, peer, &path, &self.headers.get).timeout(SUBSCRIBERS_TIMEOUT)).await
+        self.get(peer, &path, SUBSCRIBERS_TIMEOUT).await
     }
 
     /// Reads what a peer shows to everybody; `path_and_query` without the context path.
     ///
     /// # Errors
     /// When the peer did not answer it with success.
-    pub async fn get(&self, peer: &str, path_and_query: &str, timeout: Duration) -> Result<Bytes, PeerError> {
-        finish(self.request(Method::GET, peer, path_and_query, &self.headers.get).timeout(timeout)).await
+    pub async fn get(&self, peer: &str, path_and_query: &str, limit: Duration) -> Result<Bytes, PeerError> {
+        let call = self.call(Method::GET, peer, path_and_query, self.headers.get.clone(), Bytes::new());
+        self.finish(call, limit).await
     }
 
     /// Hands a client's request on; `path_and_query` as it came, context path included. Returns status and body of
@@ -229,18 +204,30 @@ impl PeerClient {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<(u16, Bytes), PeerError> {
-        self.hand_on.send(method, peer, path_and_query, headers, &self.headers.forward, body).await
+        let url = format!("http://{peer}{path_and_query}");
+        hand_on::send(&self.http, method, url, headers, &self.headers.forward, body).await
     }
 
-    fn request(&self, method: Method, peer: &str, path: &str, headers: &HeaderMap) -> RequestBuilder {
-        self.client.request(method, format!("http://{peer}{}{path}", self.context_path)).headers(headers.clone())
+    fn call(&self, method: Method, peer: &str, path: &str, headers: HeaderMap, body: Bytes) -> Call {
+        Call { method, url: format!("http://{peer}{}{path}", self.context_path), headers, body }
     }
 
-    fn as_tandem(&self, request: RequestBuilder, ring: Option<&str>) -> RequestBuilder {
-        match ring {
-            Some(ring) => request.header(TANDEM_NODE, &self.self_address).header(TANDEM_RING, ring),
-            None => request,
+    /// The body of a good answer that is whole within `limit`.
+    async fn finish(&self, call: Call, limit: Duration) -> Result<Bytes, PeerError> {
+        let whole = async { body_of(self.http.begin(call).await?).await };
+        timeout(limit, whole).await.map_err(|_| PeerError::Timeout)?
+    }
+
+    fn as_tandem(&self, headers: &HeaderMap, ring: Option<&str>) -> HeaderMap {
+        let mut headers = headers.clone();
+        if let Some(ring) = ring {
+            for (name, value) in [(TANDEM_NODE, self.self_address.as_str()), (TANDEM_RING, ring)] {
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    headers.insert(name, value);
+                }
+            }
         }
+        headers
     }
 }
 
@@ -251,11 +238,7 @@ pub fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, KEPT).to_string()
 }
 
-async fn finish(request: RequestBuilder) -> Result<Bytes, PeerError> {
-    body_of(request.send().await.map_err(of_reqwest)?).await
-}
-
-async fn body_of(answer: reqwest::Response) -> Result<Bytes, PeerError> {
+async fn body_of(answer: Response<Incoming>) -> Result<Bytes, PeerError> {
     let status = answer.status();
     let body = read(answer).await?;
     // 304 counts as success for official senders.
@@ -266,16 +249,10 @@ async fn body_of(answer: reqwest::Response) -> Result<Bytes, PeerError> {
     Err(PeerError::Status(status.as_u16(), text))
 }
 
-async fn read(mut answer: reqwest::Response) -> Result<Bytes, PeerError> {
+async fn read(answer: Response<Incoming>) -> Result<Bytes, PeerError> {
     let gzip = answer.headers().get("content-encoding").is_some_and(|encoding| encoding == "gzip");
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(of_reqwest)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    if gzip { unzip(&body) } else { Ok(body.freeze()) }
+    let body = peer_http::read(answer.into_body()).await?;
+    if gzip { unzip(&body) } else { Ok(body) }
 }
 
 /// Official nodes accept gzip and so do we; a stock node compresses nothing, but an operator may have it do so.
@@ -284,27 +261,4 @@ fn unzip(body: &[u8]) -> Result<Bytes, PeerError> {
     let mut decoder = flate2::read::GzDecoder::new(body).take(ANSWER_BYTES_MAX as u64 + 1);
     decoder.read_to_end(&mut whole).map_err(|error| PeerError::Transport(error.to_string()))?;
     if whole.len() > ANSWER_BYTES_MAX { Err(too_large()) } else { Ok(whole.into()) }
-}
-
-fn too_large() -> PeerError {
-    PeerError::Transport(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"))
-}
-
-fn of_reqwest(error: reqwest::Error) -> PeerError {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(one) = cause {
-        if let Some(io) = one.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::ConnectionRefused
-        {
-            return PeerError::Refused;
-        }
-        text = one.to_string();
-        cause = one.source();
-    }
-    match (error.is_connect(), error.is_timeout()) {
-        (true, true) => PeerError::ConnectTimeout,
-        (false, true) => PeerError::Timeout,
-        _ => PeerError::Transport(text),
-    }
 }

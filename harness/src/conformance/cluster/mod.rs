@@ -12,12 +12,14 @@
 //! - [`play`]: the cases of a file
 //! - [`traffic`]: what members send without being asked
 //! - [`failures`]: owners that are silent or dead
+//! - [`membership`]: member lists edited live, and a member the harness plays
 //! - [`session`]: the whole run
 
 pub mod case;
 pub mod cast;
 pub mod failures;
 pub mod foreign;
+pub mod membership;
 pub mod play;
 pub mod request;
 pub mod session;

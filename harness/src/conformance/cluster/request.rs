@@ -12,6 +12,9 @@ use crate::conformance::normal::Rules;
 use crate::conformance::place::Place;
 use crate::recorder::Message;
 
+/// Characters of a text that are shown.
+const SHOWN_MAX: usize = 400;
+
 /// A request with names in place of addresses and services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -64,7 +67,7 @@ impl Sent {
         let mut found = Vec::new();
         let mut say = |what: &str, expected: &str, observed: &str| {
             if expected != observed {
-                found.push(format!("{what} `{expected}` ≠ `{observed}`"));
+                found.push(format!("{what} `{}` ≠ `{}`", cut(expected), cut(observed)));
             }
         };
         say("request", &expected.line, &self.line);
@@ -98,6 +101,14 @@ impl Sent {
             notes.push(format!("encoding of parameters: {} ≠ {}", expected.raw_query, self.raw_query));
         }
         notes
+    }
+}
+
+/// The beginning of a long text.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len()),
+        None => text.to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::cast::{Cast, CastKind};
 use super::foreign::Foreign;
 use super::play::Stage;
-use super::{case, failures, traffic};
+use super::{case, failures, membership, traffic};
 use crate::conformance::difference::Differences;
 use crate::results::CaseResult;
 use crate::target::spec::Kind;
@@ -27,8 +27,8 @@ pub struct MixedSession {
     pub version: String,
     /// Folder with `cases/cluster` and `DIFFERENCES.md`.
     pub compat: PathBuf,
-    /// Only areas with this text in their name; all by default.
-    pub area: Option<String>,
+    /// Only areas with one of these texts in their name; all by default.
+    pub areas: Vec<String>,
     /// How servers are launched.
     pub launch: LaunchOptions,
 }
@@ -49,10 +49,13 @@ impl MixedSession {
     /// When cases cannot be read, or the cluster cannot be started.
     pub async fn run(&self) -> Result<Judged> {
         let files = case::load(&self.compat.join("cases/cluster"))?;
-        let wanted = |area: &str| self.area.as_deref().is_none_or(|text| area.contains(text));
-        let known = files.iter().map(|file| file.area.as_str()).chain([failures::AREA]);
+        let wanted = |area: &str| self.areas.is_empty() || self.areas.iter().any(|text| area.contains(text.as_str()));
+        let known = files.iter().map(|file| file.area.as_str()).chain([membership::AREA, failures::AREA]);
         let known: Vec<&str> = known.collect();
-        ensure!(known.iter().any(|area| wanted(area)), "no area fits; there are {}", known.join(", "));
+        for text in &self.areas {
+            let fits = known.iter().any(|area| area.contains(text.as_str()));
+            ensure!(fits, "no area has {text:?} in its name; there are {}", known.join(", "));
+        }
         let differences = Differences::load(&self.compat.join("DIFFERENCES.md"))?;
         let mut cluster = self.start().await?;
         let ready = Instant::now();
@@ -73,6 +76,10 @@ impl MixedSession {
                 CastKind::Traffic => traffic::watch(&stage, file, &casts, ready).await,
                 CastKind::Forward | CastKind::Member => stage.play(file, &casts).await,
             });
+        }
+        if wanted(membership::AREA) {
+            progress.status("membership: lists edited live, and a member the harness plays");
+            cases.extend(membership::run(&cluster, real, subject, &differences).await?);
         }
         if wanted(failures::AREA) {
             progress.status("failures: owners that are silent or dead");

@@ -1,10 +1,9 @@
 //! The headers of each call between members, as official nodes send them: every kind of call has its own set
 //! (compat/spec/distro.md §6, compat/spec/membership.md §6, §9).
 //!
-//! `Host` and `Content-Length` come from the connection, which also adds `Accept: */*`: official nodes send none, and
-//! it says the same.
+//! `Host` and `Content-Length` come from the connection.
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// What official nodes call themselves; a node that is not UP lets only these in.
 pub const USER_AGENT: &str = "Nacos-Server:1.4.1";
