@@ -82,7 +82,8 @@ pub(super) fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::E
         if distro.receipt(&id).is_some() {
             continue;
         }
-        distro.apply(&id, instances, Trust::FormerOwner { moved_at: distro.moved_at() });
+        // Whatever is here already was written since the start.
+        distro.apply(&id, instances, Vec::new(), Trust::FormerOwner { moved_at: 0 });
     }
     Ok(services)
 }

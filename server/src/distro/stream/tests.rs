@@ -7,9 +7,10 @@ use futures::FutureExt;
 use indexmap::IndexSet;
 use proptest::prelude::*;
 
+use super::super::hand_over::Offer;
 use super::super::receive::Sender;
 use super::super::{load, verify};
-use super::outgoing::{Message, Outcome, Outgoing};
+use super::outgoing::{How, Message, Outcome, Outgoing};
 use super::{Answer, fingerprint};
 use crate::cluster::conf::Entry;
 use crate::cluster::member::Member;
@@ -18,6 +19,8 @@ use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::node::Node;
 use crate::settings::Settings;
+
+mod ring;
 
 const NODES: usize = 3;
 const SERVICES: usize = 4;
@@ -257,13 +260,21 @@ impl World {
                 link.pending.insert(id);
             }
         }
+        let offers = distro.hand_over.offers(self.nodes[link.to].members.self_address());
+        link.pending.extend(offers.keys().cloned());
+        let how = |id: &ServiceId| match offers.get(id) {
+            Some(Offer::Digest) => How::Digest,
+            None if distro.responsible(&id.name) => How::Changes,
+            _ => How::Whole,
+        };
         if link.waiting.is_some() || link.pending.is_empty() {
             return;
         }
-        let whole = |id: &ServiceId| !distro.responsible(&id.name);
         let registry = &self.nodes[link.from].registry;
-        let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), whole);
-        link.pending.drain(..settled);
+        let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how);
+        let settled: Vec<ServiceId> = link.pending.drain(..settled).collect();
+        let unsent = settled.iter().filter(|id| !message.services().any(|sent| sent == *id));
+        distro.hand_over.done(self.nodes[link.to].members.self_address(), unsent);
         if message.services().next().is_some() {
             self.requests += 1;
             self.messages.push((position, self.requests, message.body.clone()));
@@ -309,7 +320,13 @@ impl World {
         let Some((_, message)) = link.waiting.take() else { return };
         let services: Vec<ServiceId> = message.services().cloned().collect();
         match link.outgoing.answered(message, answer) {
-            Outcome::Applied(behind) => link.pending.extend(behind),
+            Outcome::Applied(behind) => {
+                let (hand_over, to) =
+                    (&self.nodes[link.from].distro.hand_over, self.nodes[link.to].members.self_address());
+                hand_over.done(to, services.iter().filter(|id| !behind.contains(id)));
+                hand_over.differ(to, &behind);
+                link.pending.extend(behind);
+            }
             Outcome::Reopened => link.pending.extend(services),
         }
     }
