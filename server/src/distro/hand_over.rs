@@ -25,9 +25,20 @@ use crate::naming::service::ServiceId;
 /// and a retry (compat/spec/distro.md §7.3, §7.4).
 const LATE_PUSH_MS: i64 = 10_000;
 
-/// How a list is offered to its heir.
+/// A list that is offered to its heir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(super) struct Offer {
+    pub(super) what: What,
+    /// Which move of the ring it is about: an answer to what was sent before says nothing about this one.
+    moves: u64,
+}
+
+/// By service.
+pub(super) type Offers = HashMap<ServiceId, Offer>;
+
+/// What is sent of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
     /// Its digest.
     Digest,
     /// All of it.
@@ -49,8 +60,10 @@ struct State {
     before: Option<Arc<Ring>>,
     /// When it last moved, ms since the epoch.
     moved_at: i64,
+    /// How often it moved.
+    moves: u64,
     /// By heir; what has not arrived.
-    offers: HashMap<String, HashMap<ServiceId, Offer>>,
+    offers: HashMap<String, Offers>,
 }
 
 impl HandOver {
@@ -74,16 +87,18 @@ impl HandOver {
     }
 
     /// What is to be handed over to this peer.
-    pub(super) fn offers(&self, heir: &str) -> HashMap<ServiceId, Offer> {
+    pub(super) fn offers(&self, heir: &str) -> Offers {
         self.state.lock().offers.get(heir).cloned().unwrap_or_default()
     }
 
-    /// These have arrived, or are gone here.
-    pub(super) fn done<'a>(&self, heir: &str, ids: impl Iterator<Item = &'a ServiceId>) {
+    /// What was `sent` of these has arrived, or they are gone here.
+    pub(super) fn done<'a>(&self, heir: &str, sent: &Offers, ids: impl Iterator<Item = &'a ServiceId>) {
         if let Some(offers) = self.state.lock().offers.get_mut(heir) {
-            ids.for_each(|id| {
-                offers.remove(id);
-            });
+            for id in ids {
+                if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.moves == sent.moves)) {
+                    offers.remove(id);
+                }
+            }
         }
     }
 
@@ -91,7 +106,7 @@ impl HandOver {
     pub(super) fn differ(&self, heir: &str, ids: &[ServiceId]) {
         if let Some(offers) = self.state.lock().offers.get_mut(heir) {
             for id in ids {
-                offers.entry(id.clone()).and_modify(|offer| *offer = Offer::Whole);
+                offers.entry(id.clone()).and_modify(|offer| offer.what = What::Whole);
             }
         }
     }
@@ -102,7 +117,8 @@ impl HandOver {
     }
 
     #[cfg(test)]
-    pub(super) fn add(&self, heir: &str, id: ServiceId, offer: Offer) {
+    pub(super) fn add(&self, heir: &str, id: ServiceId) {
+        let offer = Offer { what: What::Whole, moves: 0 };
         self.state.lock().offers.entry(heir.to_owned()).or_default().insert(id, offer);
         self.added.notify_waiters();
     }
@@ -114,24 +130,26 @@ impl Distro {
         let own = self.members.self_address();
         let mut state = self.hand_over.state.lock();
         let Some(before) = state.ring.replace(Arc::clone(&now)).filter(|before| *before != now) else { return };
+        state.moves += 1;
+        let moves = state.moves;
         // What did not arrive before the ring moved again is of no use to whom it was for.
         state.offers.retain(|heir, _| now.contains(heir));
         for service in self.registry.services() {
             let id = service.id();
             let (former, heir) = (before.owner(&id.name), now.owner(&id.name));
             let Some(heir) = heir.filter(|heir| *heir != own && former != Some(*heir)) else { continue };
-            let offer = if former == Some(own) { Offer::Whole } else { Offer::Digest };
+            let what = if former == Some(own) { What::Whole } else { What::Digest };
             // Plain Distro has no way to say that a list is a mere copy.
-            let understood = match offer {
-                Offer::Whole => self.members.is_tandem(heir),
-                Offer::Digest => self.members.stream_version(heir).is_some(),
+            let understood = match what {
+                What::Whole => self.members.is_tandem(heir),
+                What::Digest => self.members.stream_version(heir).is_some(),
             };
             let known = {
                 let list = service.read();
                 !list.ephemeral.is_empty() || !list.removals.is_empty()
             };
             if understood && known {
-                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), offer);
+                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, moves });
             }
         }
         state.before = Some(before);

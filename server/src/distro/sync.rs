@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::Distro;
 use super::datum::MapWriter;
-use super::hand_over::Offer;
+use super::hand_over::{Offers, What};
 use super::peer_client::PeerError;
 use super::stream::outgoing::{How, Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
@@ -68,6 +68,7 @@ impl PeerTask {
             failures: 0,
             refusals: 0,
             outgoing: Outgoing::default(),
+            offers: Offers::new(),
             reopened: 0,
             stream_refused: None,
             distro: Arc::clone(distro),
@@ -96,6 +97,8 @@ struct Peer {
     refusals: u32,
     /// What it was told as changes.
     outgoing: Outgoing,
+    /// What is to be handed over to it, as of the message that is written or under way.
+    offers: Offers,
     reopened: u32,
     /// It announces the stream and refuses it: whole lists until there is news of the cluster.
     stream_refused: Option<watch::Receiver<Arc<Ring>>>,
@@ -163,10 +166,11 @@ impl Peer {
 
     fn next_changes(&mut self) -> (Message, usize) {
         let distro = Arc::clone(&self.distro);
-        let offers = distro.hand_over.offers(&self.address);
+        self.offers = distro.hand_over.offers(&self.address);
+        let offers = &self.offers;
         // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
-        let how = |id: &ServiceId| match offers.get(id) {
-            Some(Offer::Digest) => How::Digest,
+        let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
+            Some(What::Digest) => How::Digest,
             None if distro.responsible(&id.name) => How::Changes,
             _ => How::Whole,
         };
@@ -237,7 +241,7 @@ impl Peer {
         metrics::sync_backlog(&self.address, self.pending.len(), Duration::ZERO);
         // What is left came in while this was under way or did not fit; it waits from now on.
         self.waiting_since = Instant::now();
-        self.distro.hand_over.done(&self.address, batch.iter());
+        self.distro.hand_over.done(&self.address, &self.offers, batch.iter());
     }
 
     /// Takes the first so many off what is pending. Those that are not sent are gone or nothing new, and need not be
@@ -245,12 +249,13 @@ impl Peer {
     fn settle(&mut self, first: usize, sent: &[ServiceId]) {
         let settled: IndexSet<ServiceId> = self.pending.drain(..first).collect();
         let sent: HashSet<&ServiceId> = sent.iter().collect();
-        self.distro.hand_over.done(&self.address, settled.iter().filter(|id| !sent.contains(id)));
+        self.distro.hand_over.done(&self.address, &self.offers, settled.iter().filter(|id| !sent.contains(id)));
     }
 
     /// The next request: the oldest pending services with their lists as they are now. Services that have gone are
     /// left out.
     fn take_batch(&mut self) -> (Vec<ServiceId>, usize, Vec<u8>) {
+        self.offers = self.distro.hand_over.offers(&self.address);
         let mut writer = MapWriter::new();
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);

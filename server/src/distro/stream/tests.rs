@@ -7,7 +7,7 @@ use futures::FutureExt;
 use indexmap::IndexSet;
 use proptest::prelude::*;
 
-use super::super::hand_over::Offer;
+use super::super::hand_over::{Offers, What};
 use super::super::receive::Sender;
 use super::super::{load, verify};
 use super::outgoing::{How, Message, Outcome, Outgoing};
@@ -76,21 +76,29 @@ enum Op {
     },
 }
 
-/// What owners and the transport do.
-fn op() -> impl Strategy<Value = Op> {
-    let (service, port, any) = (0..SERVICES, 1..6, 0..64usize);
-    let put = (service.clone(), port.clone(), 1..4u8);
-    let one = (service, port);
+/// What the transport does.
+fn transport() -> impl Strategy<Value = Op> {
+    let any = 0..64usize;
     prop_oneof![
-        6 => put.prop_map(|(service, port, weight)| Op::Put { service, port, weight }),
-        3 => one.clone().prop_map(|(service, port)| Op::Remove { service, port }),
-        2 => one.prop_map(|(service, port)| Op::Flip { service, port }),
         8 => any.clone().prop_map(|link| Op::Send { link }),
         8 => (any.clone(), proptest::bool::ANY).prop_map(|(message, again)| Op::Deliver { message, again }),
         6 => any.clone().prop_map(|answer| Op::Answer { answer }),
         1 => any.clone().prop_map(|message| Op::Lose { message }),
         1 => any.clone().prop_map(|answer| Op::LoseAnswer { answer }),
         3 => any.prop_map(|link| Op::Timeout { link }),
+    ]
+}
+
+/// What owners and the transport do.
+fn op() -> impl Strategy<Value = Op> {
+    let (service, port) = (0..SERVICES, 1..6);
+    let put = (service.clone(), port.clone(), 1..4u8);
+    let one = (service, port);
+    prop_oneof![
+        6 => put.prop_map(|(service, port, weight)| Op::Put { service, port, weight }),
+        3 => one.clone().prop_map(|(service, port)| Op::Remove { service, port }),
+        2 => one.prop_map(|(service, port)| Op::Flip { service, port }),
+        30 => transport(),
     ]
 }
 
@@ -111,6 +119,7 @@ struct Link {
     changes: Changes,
     pending: IndexSet<ServiceId>,
     outgoing: Outgoing,
+    offers: Offers,
     waiting: Option<(u64, Message)>,
 }
 
@@ -176,7 +185,15 @@ impl World {
 
     fn link(nodes: &[Arc<Node>], from: usize, to: usize) -> Link {
         let changes = nodes[from].registry.subscribe();
-        Link { from, to, changes, pending: IndexSet::new(), outgoing: Outgoing::default(), waiting: None }
+        Link {
+            from,
+            to,
+            changes,
+            pending: IndexSet::new(),
+            outgoing: Outgoing::default(),
+            offers: Offers::new(),
+            waiting: None,
+        }
     }
 
     fn owner(&self, id: &ServiceId) -> usize {
@@ -262,19 +279,20 @@ impl World {
         }
         let offers = distro.hand_over.offers(self.nodes[link.to].members.self_address());
         link.pending.extend(offers.keys().cloned());
-        let how = |id: &ServiceId| match offers.get(id) {
-            Some(Offer::Digest) => How::Digest,
+        let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
+            Some(What::Digest) => How::Digest,
             None if distro.responsible(&id.name) => How::Changes,
             _ => How::Whole,
         };
         if link.waiting.is_some() || link.pending.is_empty() {
             return;
         }
+        link.offers = offers.clone();
         let registry = &self.nodes[link.from].registry;
         let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how);
         let settled: Vec<ServiceId> = link.pending.drain(..settled).collect();
         let unsent = settled.iter().filter(|id| !message.services().any(|sent| sent == *id));
-        distro.hand_over.done(self.nodes[link.to].members.self_address(), unsent);
+        distro.hand_over.done(self.nodes[link.to].members.self_address(), &link.offers, unsent);
         if message.services().next().is_some() {
             self.requests += 1;
             self.messages.push((position, self.requests, message.body.clone()));
@@ -323,7 +341,7 @@ impl World {
             Outcome::Applied(behind) => {
                 let (hand_over, to) =
                     (&self.nodes[link.from].distro.hand_over, self.nodes[link.to].members.self_address());
-                hand_over.done(to, services.iter().filter(|id| !behind.contains(id)));
+                hand_over.done(to, &link.offers, services.iter().filter(|id| !behind.contains(id)));
                 hand_over.differ(to, &behind);
                 link.pending.extend(behind);
             }
