@@ -116,10 +116,13 @@ impl HandOver {
         self.added.notified()
     }
 
-    #[cfg(test)]
-    pub(super) fn add(&self, heir: &str, id: ServiceId) {
-        let offer = Offer { what: What::Whole, moves: 0 };
-        self.state.lock().offers.entry(heir.to_owned()).or_default().insert(id, offer);
+    /// A peer offered us a list that lacks what we have, or has what was removed: it must be sent ours, even if it is
+    /// what that peer was told last.
+    pub(super) fn answer(&self, peer: &str, id: ServiceId) {
+        let mut state = self.state.lock();
+        let offer = Offer { what: What::Whole, moves: state.moves };
+        state.offers.entry(peer.to_owned()).or_default().insert(id, offer);
+        drop(state);
         self.added.notify_waiters();
     }
 }

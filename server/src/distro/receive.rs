@@ -106,10 +106,10 @@ impl Distro {
         mut instances: Vec<Instance>,
         gone: Vec<(InstanceKey, i64)>,
         trust: Trust,
-    ) {
+    ) -> Merged {
         if service_name_syntax(&id.name).is_err() {
             tracing::debug!(service = %id.name, "list of an illegal service name ignored");
-            return;
+            return Merged::default();
         }
         // Official nodes skip these as well.
         instances.retain(|one| !one.ip.is_empty() && cluster_name_syntax(&one.cluster_name).is_ok());
@@ -117,7 +117,7 @@ impl Distro {
             id,
             || ServiceState::new(group_of(&id.name)),
             |state| {
-                let Merged { corrected, changed } = merge(state, instances, gone, trust, now_ms());
+                let merged = merge(state, instances, gone, trust, now_ms());
                 let named = state.ephemeral.values().map(|one| &one.cluster_name);
                 let new: Vec<String> = named.filter(|name| !state.clusters.contains_key(*name)).cloned().collect();
                 new.iter().for_each(|cluster| state.ensure_cluster(cluster));
@@ -125,11 +125,11 @@ impl Distro {
                 state.last_modified = now_ms();
                 // The others must hear of what came out, and of a mere copy nobody else tells them; from anybody but
                 // the owner it would be gossip.
-                let news = corrected || changed && trust == Trust::Copy;
+                let news = merged.corrected || merged.changed && trust == Trust::Copy;
                 let ephemeral_local = news && self.responsible(&id.name);
-                ((), Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
+                (merged, Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
             },
-        );
+        )
     }
 
     /// The lists of these keys as far as they exist, `GET /distro/datum` (§6.3).

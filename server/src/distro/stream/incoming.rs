@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::Distro;
 use super::super::datum::RawInstance;
-use super::super::merge::{self, Trust};
+use super::super::merge::{self, Merged, Trust};
 use super::super::receive::Sender;
 use super::Answer;
 use super::fingerprint::{self, Digest};
@@ -111,7 +111,13 @@ impl Distro {
         };
         let Some(since) = entry.since else {
             self.received(&id);
-            self.apply(&id, put, gone, trust);
+            let Merged { corrected, .. } = self.apply(&id, put, gone, trust);
+            if let Sender::Tandem { address, .. } = sender
+                && corrected
+                && self.responsible(&id.name)
+            {
+                self.hand_over.answer(address, id);
+            }
             return true;
         };
         let Some(service) = self.registry.get(&id) else { return false };

@@ -247,7 +247,7 @@ async fn what_is_gone_is_not_handed_over() {
         let cluster = Cluster::start_with(vec![stream; 2]).await;
         let (distro, peer) = (&cluster.node(0).distro, cluster.addresses[1].to_string());
         let gone = cluster.service_of(1, "gone");
-        distro.hand_over.add(&peer, gone);
+        distro.hand_over.answer(&peer, gone);
         let left = || distro.hand_over.offers(&peer).len();
         eventually("forgotten", SOON, || left() == 0).await;
         let id = cluster.service_of(0, "after");
