@@ -29,8 +29,8 @@ const LATE_PUSH_MS: i64 = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offer {
     pub(super) what: What,
-    /// Which move of the ring it is about: an answer to what was sent before says nothing about this one.
-    moves: u64,
+    /// Later ones have higher numbers: the answer to what was sent before says nothing about this one.
+    number: u64,
 }
 
 /// By service.
@@ -60,8 +60,8 @@ struct State {
     before: Option<Arc<Ring>>,
     /// When it last moved, ms since the epoch.
     moved_at: i64,
-    /// How often it moved.
-    moves: u64,
+    /// The number of the latest offers.
+    number: u64,
     /// By heir; what has not arrived.
     offers: HashMap<String, Offers>,
 }
@@ -95,7 +95,7 @@ impl HandOver {
     pub(super) fn done<'a>(&self, heir: &str, sent: &Offers, ids: impl Iterator<Item = &'a ServiceId>) {
         if let Some(offers) = self.state.lock().offers.get_mut(heir) {
             for id in ids {
-                if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.moves == sent.moves)) {
+                if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.number == sent.number)) {
                     offers.remove(id);
                 }
             }
@@ -120,7 +120,8 @@ impl HandOver {
     /// what that peer was told last.
     pub(super) fn answer(&self, peer: &str, id: ServiceId) {
         let mut state = self.state.lock();
-        let offer = Offer { what: What::Whole, moves: state.moves };
+        state.number += 1;
+        let offer = Offer { what: What::Whole, number: state.number };
         state.offers.entry(peer.to_owned()).or_default().insert(id, offer);
         drop(state);
         self.added.notify_waiters();
@@ -133,8 +134,8 @@ impl Distro {
         let own = self.members.self_address();
         let mut state = self.hand_over.state.lock();
         let Some(before) = state.ring.replace(Arc::clone(&now)).filter(|before| *before != now) else { return };
-        state.moves += 1;
-        let moves = state.moves;
+        state.number += 1;
+        let number = state.number;
         // What did not arrive before the ring moved again is of no use to whom it was for.
         state.offers.retain(|heir, _| now.contains(heir));
         for service in self.registry.services() {
@@ -152,7 +153,7 @@ impl Distro {
                 !list.ephemeral.is_empty() || !list.removals.is_empty()
             };
             if understood && known {
-                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, moves });
+                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, number });
             }
         }
         state.before = Some(before);
