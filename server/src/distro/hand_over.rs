@@ -21,10 +21,6 @@ use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::naming::service::ServiceId;
 
-/// For how long after the ring moved an official node may push what it changed as the former owner, ms: 2 s of delay,
-/// and a retry (compat/spec/distro.md §7.3, §7.4).
-const LATE_PUSH_MS: i64 = 10_000;
-
 /// A list that is offered to its heir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offer {
@@ -71,11 +67,6 @@ impl HandOver {
     pub(super) fn former_owner(&self, name: &str) -> Option<(String, i64)> {
         let state = self.state.lock();
         Some((state.before.as_ref()?.owner(name)?.to_owned(), state.moved_at))
-    }
-
-    /// The same, when an official node may yet push as the former owner.
-    pub(super) fn recent_former_owner(&self, name: &str) -> Option<(String, i64)> {
-        self.former_owner(name).filter(|(_, moved_at)| now_ms() - moved_at < LATE_PUSH_MS)
     }
 
     /// Whether the heir may lack what we have; `ring` is the one by which it is the heir.

@@ -18,8 +18,9 @@ pub(super) enum Trust {
         /// It does not tell what it removed: what its list lacks is taken for removed.
         official: bool,
     },
-    /// From an official node that cannot be responsible. It takes the place of ours as on its own kind, but brings
-    /// back nothing that was removed.
+    /// From an official node that cannot be responsible, or does not know yet that it is not. It takes the place of ours
+    /// as on its own kind, but brings back nothing that was removed. What it lacks goes even if it beat here since: for
+    /// some seconds both of us take writes, and its lists carry beats as late as ours.
     Stranger,
     /// We are responsible and the peer was until this time (ms since the epoch), and it does not tell what it removed:
     /// what it lacks is gone unless we heard of it since.

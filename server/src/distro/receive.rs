@@ -75,14 +75,7 @@ impl Distro {
         let ring = self.members.ring();
         let owner = ring.owner(&id.name);
         match sender {
-            Sender::Official if self.responsible(&id.name) => match self.hand_over.recent_former_owner(&id.name) {
-                Some((former, moved_at))
-                    if !self.members.is_tandem(&former) && former != self.members.self_address() =>
-                {
-                    Trust::FormerOwner { moved_at }
-                }
-                _ => Trust::Stranger,
-            },
+            Sender::Official if self.responsible(&id.name) => Trust::Stranger,
             Sender::Official if owner.is_some_and(|owner| self.members.is_tandem(owner)) => Trust::Stranger,
             Sender::Official => Trust::Owner { official: true },
             Sender::Tandem { address, .. } if self.responsible(&id.name) => {
