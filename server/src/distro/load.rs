@@ -6,17 +6,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::net::TcpStream;
 
 use super::Distro;
 use super::datum::{read_map, service_of};
 use super::merge::Trust;
+use super::peer_client::PeerError;
 use crate::clock::now_ms;
 
-/// How long the start of a node may wait for a peer to begin its answer. Refused connections take no time, and a
-/// serving peer answers at once; but nodes that start together listen before they serve, and wait for each other.
-const FIRST_HEAD_MAX: Duration = Duration::from_millis(500);
+/// How long a peer may take to accept a connection. Whoever is down or cut off must not hold up a start; and a
+/// kernel accepts for a process however busy that is.
+const ACCEPT_MAX: Duration = Duration::from_millis(500);
+/// How long the start of a node waits for a peer that accepted to begin its answer. Tandem nodes answer from the moment
+/// they listen, and official ones listen when they have started; but a JVM may be busy, and without its answer this node
+/// would show clients less than there is.
+const FIRST_HEAD_MAX: Duration = Duration::from_secs(3);
 /// How long it may wait for answers that have begun.
 const FIRST_ATTEMPT_MAX: Duration = Duration::from_secs(5);
 /// How long a later attempt waits for a peer to begin its answer.
@@ -52,7 +59,7 @@ async fn attempt(distro: &Arc<Distro>, head_max: Duration) -> bool {
     }
     let mut answers: FuturesUnordered<_> = peers
         .iter()
-        .map(|peer| async move { (peer.address.as_str(), distro.client.datums(&peer.address, head_max).await) })
+        .map(|peer| async move { (peer.address.as_str(), ask(distro, &peer.address, head_max).await) })
         .collect();
     let mut answered = false;
     while let Some((peer, answer)) = answers.next().await {
@@ -71,6 +78,14 @@ async fn attempt(distro: &Arc<Distro>, head_max: Duration) -> bool {
     answered
 }
 
+async fn ask(distro: &Distro, peer: &str, head_max: Duration) -> Result<Bytes, PeerError> {
+    match tokio::time::timeout(ACCEPT_MAX, TcpStream::connect(peer)).await {
+        Ok(Ok(_)) => distro.client.datums(peer, head_max).await,
+        Ok(Err(_)) => Err(PeerError::Refused),
+        Err(_) => Err(PeerError::ConnectTimeout),
+    }
+}
+
 /// Puts a snapshot in place. A list that a peer pushed meanwhile is newer and stays; to what was only written here
 /// meanwhile the snapshot adds what it knows besides, or the other members would be left with the written part alone.
 /// Services in it.
@@ -82,7 +97,8 @@ pub(super) fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::E
         if distro.receipt(&id).is_some() {
             continue;
         }
-        distro.apply(&id, instances, Trust::FormerOwner { moved_at: distro.moved_at() });
+        // Whatever is here already was written since the start.
+        distro.apply(&id, instances, Vec::new(), Trust::FormerOwner { moved_at: 0 });
     }
     Ok(services)
 }

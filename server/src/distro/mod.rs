@@ -6,6 +6,8 @@
 //! - [`beats`]: beats for services of another Tandem node, in batches
 //! - [`checksum`]: what two nodes compare to see whether their lists agree
 //! - [`sync`]: a change goes to every peer at once
+//! - `hand_over`: what moves to another node with the ring
+//! - `merge`: what becomes of our list when a peer's arrives
 //! - [`verify`]: checksums of owned lists go to every peer every 5 s
 //! - [`receive`]: what peers send and ask for
 //! - [`load`]: the snapshot at start
@@ -19,10 +21,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::members::Members;
@@ -38,6 +38,7 @@ pub mod beats;
 pub mod checksum;
 pub mod datum;
 mod hand_on;
+mod hand_over;
 pub mod health_sync;
 pub mod load;
 mod merge;
@@ -58,11 +59,8 @@ pub struct Distro {
     switches: Arc<Switches>,
     /// When a list last came from a peer; one entry per service there is.
     receipts: Mutex<HashMap<ServiceId, Instant>>,
-    /// Lists that moved to another Tandem node with the ring and have not reached it yet, by peer. Until then its own
-    /// list of them lacks what was written here.
-    handing_over: Mutex<HashMap<String, HashSet<ServiceId>>>,
-    /// Told when something was put there.
-    handed_over: Notify,
+    /// Lists that moved to another Tandem node with the ring and have not reached it yet.
+    hand_over: hand_over::HandOver,
     /// Peers whose checksums are being worked through: a second message meanwhile is ignored.
     verifying: Mutex<HashSet<String>>,
     /// What Tandem peers send as changes.
@@ -71,8 +69,6 @@ pub struct Distro {
     beats: beats::Lanes,
     /// Health flags being asked for.
     pulls: health_sync::Pulls,
-    /// When responsibility last may have moved, ms since the epoch.
-    moved_at: AtomicI64,
 }
 
 impl std::fmt::Debug for Distro {
@@ -97,13 +93,11 @@ impl Distro {
             settings,
             switches,
             receipts: Mutex::default(),
-            handing_over: Mutex::default(),
-            handed_over: Notify::new(),
+            hand_over: hand_over::HandOver::default(),
             verifying: Mutex::default(),
             incoming: stream::incoming::Incoming::default(),
             beats: beats::Lanes::default(),
             pulls: health_sync::Pulls::default(),
-            moved_at: AtomicI64::new(0),
         })
     }
 
@@ -162,10 +156,6 @@ impl Distro {
 
     fn receipt(&self, id: &ServiceId) -> Option<Instant> {
         self.receipts.lock().get(id).copied()
-    }
-
-    fn moved_at(&self) -> i64 {
-        self.moved_at.load(Ordering::Relaxed)
     }
 }
 

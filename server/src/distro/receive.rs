@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::datum::{self, MapWriter, read_map};
-use super::merge::{Trust, merged};
+use super::merge::{Merged, Trust, merge};
 use super::{Distro, checksum};
 use crate::clock::now_ms;
 use crate::naming::changes::Change;
-use crate::naming::instance::Instance;
+use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax};
 
@@ -65,30 +65,44 @@ impl Distro {
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
             self.received(&id);
-            self.apply(&id, instances, trust);
+            self.apply(&id, instances, Vec::new(), trust);
         }
         Ok(())
     }
 
     /// What a list from this peer may do to ours.
     pub(super) fn trust(&self, id: &ServiceId, sender: Sender<'_>) -> Trust {
-        let Sender::Tandem { address, .. } = sender else { return Trust::Whole };
-        if self.responsible(&id.name) {
-            Trust::FormerOwner { moved_at: self.moved_at() }
-        } else if self.members.owner(&id.name).as_deref() == Some(address) {
-            let handing_over = self.handing_over.lock();
-            let ahead = handing_over.get(address).is_some_and(|moved| moved.contains(id));
-            if ahead { Trust::Bystander } else { Trust::Whole }
-        } else {
-            Trust::Bystander
+        let ring = self.members.ring();
+        let owner = ring.owner(&id.name);
+        match sender {
+            Sender::Official if self.responsible(&id.name) => Trust::Stranger,
+            Sender::Official if owner.is_some_and(|owner| self.members.is_tandem(owner)) => Trust::Stranger,
+            Sender::Official => Trust::Owner { official: true },
+            Sender::Tandem { address, .. } if self.responsible(&id.name) => {
+                match self.hand_over.former_owner(&id.name) {
+                    Some((former, moved_at)) if former == address => Trust::FormerOwner { moved_at },
+                    _ => Trust::Copy,
+                }
+            }
+            Sender::Tandem { address, .. } => {
+                let trusted = owner == Some(address) && !self.hand_over.is_ahead(address, id, &ring);
+                if trusted { Trust::Owner { official: false } } else { Trust::Copy }
+            }
         }
     }
 
-    /// Puts a list in place; the service is created when unknown and its name is legal.
-    pub(super) fn apply(&self, id: &ServiceId, mut instances: Vec<Instance>, trust: Trust) {
+    /// Puts a list in place, and what its sender has removed; the service is created when unknown and its name is
+    /// legal.
+    pub(super) fn apply(
+        &self,
+        id: &ServiceId,
+        mut instances: Vec<Instance>,
+        gone: Vec<(InstanceKey, i64)>,
+        trust: Trust,
+    ) -> Merged {
         if service_name_syntax(&id.name).is_err() {
             tracing::debug!(service = %id.name, "list of an illegal service name ignored");
-            return;
+            return Merged::default();
         }
         // Official nodes skip these as well.
         instances.retain(|one| !one.ip.is_empty() && cluster_name_syntax(&one.cluster_name).is_ok());
@@ -96,18 +110,19 @@ impl Distro {
             id,
             || ServiceState::new(group_of(&id.name)),
             |state| {
-                let (kept, differs) = merged(&state.ephemeral, instances, trust);
-                for instance in kept.values() {
-                    state.ensure_cluster(&instance.cluster_name);
-                }
-                state.ephemeral = kept;
+                let merged = merge(state, instances, gone, trust, now_ms());
+                let named = state.ephemeral.values().map(|one| &one.cluster_name);
+                let new: Vec<String> = named.filter(|name| !state.clusters.contains_key(*name)).cloned().collect();
+                new.iter().for_each(|cluster| state.ensure_cluster(cluster));
                 state.has_datum = true;
                 state.last_modified = now_ms();
-                // What we added, the others must hear of; from anybody but the owner it would be gossip.
-                let ephemeral_local = differs && matches!(trust, Trust::FormerOwner { .. });
-                ((), Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
+                // The others must hear of what came out, and of a mere copy nobody else tells them; from anybody but
+                // the owner it would be gossip.
+                let news = merged.corrected || merged.changed && trust == Trust::Copy;
+                let ephemeral_local = news && self.responsible(&id.name);
+                (merged, Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
             },
-        );
+        )
     }
 
     /// The lists of these keys as far as they exist, `GET /distro/datum` (§6.3).
@@ -221,7 +236,9 @@ impl Distro {
                 continue;
             }
             self.registry.update(&service, |state| {
-                state.ephemeral.clear();
+                // An official owner does not tell what it removed.
+                let official = !tandem;
+                merge(state, Vec::new(), Vec::new(), Trust::Owner { official }, now_ms());
                 state.has_datum = false;
                 state.last_modified = now_ms();
                 ((), Change { ephemeral_peer: true, ..Change::default() })
@@ -254,7 +271,7 @@ impl Distro {
         for (key, datum) in read_map(body, now_ms())? {
             let (Some(id), Some(instances)) = (datum::service_of(&key), datum.instances) else { continue };
             if before.get(&key) == Some(&self.receipt(&id)) {
-                self.apply(&id, instances, self.trust(&id, sender));
+                self.apply(&id, instances, Vec::new(), self.trust(&id, sender));
             }
         }
         Ok(())

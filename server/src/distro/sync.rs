@@ -9,7 +9,6 @@
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -20,9 +19,9 @@ use tokio::time::Instant;
 
 use super::Distro;
 use super::datum::MapWriter;
+use super::hand_over::{Offers, What};
 use super::peer_client::PeerError;
-use super::stream::outgoing::{Message, Outcome, Outgoing};
-use crate::clock::now_ms;
+use super::stream::outgoing::{How, Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
 use crate::naming::changes::{Change, Changes};
 use crate::naming::service::ServiceId;
@@ -41,15 +40,9 @@ const REOPENED_MAX: u32 = 3;
 pub(super) async fn run(distro: Arc<Distro>) {
     let mut membership = distro.members.subscribe();
     let mut tasks: HashMap<String, PeerTask> = HashMap::new();
-    let mut ring = distro.members.ring();
-    distro.moved_at.store(now_ms(), Ordering::Relaxed);
     loop {
-        let now = Arc::clone(&membership.borrow_and_update());
-        if ring != now {
-            distro.moved_at.store(now_ms(), Ordering::Relaxed);
-            hand_over(&distro, &ring, &now);
-            ring = now;
-        }
+        let ring = Arc::clone(&membership.borrow_and_update());
+        distro.ring_moved(ring);
         let peers = distro.members.peers();
         tasks.retain(|address, _| peers.iter().any(|peer| peer.address == *address));
         for peer in peers {
@@ -59,26 +52,6 @@ pub(super) async fn run(distro: Arc<Distro>) {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// When responsibility moves from us to a Tandem peer, it gets our lists: with what was written here while it was
-/// away, and with the beats we heard, so that it need not judge by stale ones. An official node would overwrite what
-/// it has taken itself, so it gets nothing.
-fn hand_over(distro: &Distro, before: &Ring, now: &Ring) {
-    let own = distro.members.self_address();
-    let mut handing_over = distro.handing_over.lock();
-    // What did not arrive before the ring moved again is of no use to whom it was for.
-    handing_over.retain(|address, _| now.contains(address));
-    for service in distro.registry.services() {
-        let id = service.id();
-        let Some(heir) = now.owner(&id.name).filter(|heir| *heir != own) else { continue };
-        let moved = before.owner(&id.name) == Some(own) && distro.members.is_tandem(heir);
-        if moved && !service.read().ephemeral.is_empty() {
-            handing_over.entry(heir.to_owned()).or_default().insert(id.clone());
-        }
-    }
-    drop(handing_over);
-    distro.handed_over.notify_waiters();
 }
 
 /// Ends its task when dropped.
@@ -95,6 +68,7 @@ impl PeerTask {
             failures: 0,
             refusals: 0,
             outgoing: Outgoing::default(),
+            offers: Offers::new(),
             reopened: 0,
             stream_refused: None,
             distro: Arc::clone(distro),
@@ -123,6 +97,8 @@ struct Peer {
     refusals: u32,
     /// What it was told as changes.
     outgoing: Outgoing,
+    /// What is to be handed over to it, as of the message that is written or under way.
+    offers: Offers,
     reopened: u32,
     /// It announces the stream and refuses it: whole lists until there is news of the cluster.
     stream_refused: Option<watch::Receiver<Arc<Ring>>>,
@@ -167,6 +143,7 @@ impl Peer {
                     metrics::sync_sent(&self.address, bytes, instances);
                     // They have not arrived, so their place in the hand-over stays.
                     self.delivered(&batch.iter().filter(|id| !behind.contains(id)).cloned().collect::<Vec<_>>());
+                    self.distro.hand_over.differ(&self.address, &behind);
                     self.pending.extend(behind);
                 }
                 Outcome::Reopened if self.reopened < REOPENED_MAX => {
@@ -189,11 +166,16 @@ impl Peer {
 
     fn next_changes(&mut self) -> (Message, usize) {
         let distro = Arc::clone(&self.distro);
-        let handing_over = distro.handing_over.lock().get(&self.address).cloned().unwrap_or_default();
-        // What is not ours to tell is merged there, and what is handed over brings the beats along.
-        let whole = |id: &ServiceId| handing_over.contains(id) || !distro.responsible(&id.name);
+        self.offers = distro.hand_over.offers(&self.address);
+        let offers = &self.offers;
+        // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
+        let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
+            Some(What::Digest) => How::Digest,
+            None if distro.responsible(&id.name) => How::Changes,
+            _ => How::Whole,
+        };
         let limits = (distro.settings.batch_sync_key_count.max(1), REQUEST_BYTES_MAX);
-        self.outgoing.next(&distro.registry, self.pending.iter(), limits, whole)
+        self.outgoing.next(&distro.registry, self.pending.iter(), limits, how)
     }
 
     /// Whole lists, as official nodes send them.
@@ -223,18 +205,18 @@ impl Peer {
         let distro = Arc::clone(&self.distro);
         loop {
             // Armed before the look, so that nothing put there in between is missed.
-            let mut handed_over = pin!(distro.handed_over.notified());
-            handed_over.as_mut().enable();
+            let mut offered = pin!(distro.hand_over.added());
+            offered.as_mut().enable();
             if let Some(changed) = self.changes.next().now_or_never() {
                 self.add(changed);
             }
-            self.add_handed_over();
+            self.pending.extend(distro.hand_over.offers(&self.address).into_keys());
             if !self.pending.is_empty() {
                 return;
             }
             tokio::select! {
                 changed = self.changes.next() => self.add(changed),
-                () = handed_over => {}
+                () = offered => {}
             }
         }
     }
@@ -253,27 +235,13 @@ impl Peer {
         }
     }
 
-    fn add_handed_over(&mut self) {
-        if let Some(moved) = self.distro.handing_over.lock().get(&self.address) {
-            self.pending.extend(moved.iter().cloned());
-        }
-    }
-
     fn delivered(&mut self, batch: &[ServiceId]) {
         (self.failures, self.refusals) = (0, 0);
         metrics::synced(&self.address, self.waiting_since.elapsed());
         metrics::sync_backlog(&self.address, self.pending.len(), Duration::ZERO);
         // What is left came in while this was under way or did not fit; it waits from now on.
         self.waiting_since = Instant::now();
-        self.handed_over(batch.iter());
-    }
-
-    fn handed_over<'a>(&self, ids: impl Iterator<Item = &'a ServiceId>) {
-        if let Some(moved) = self.distro.handing_over.lock().get_mut(&self.address) {
-            ids.for_each(|id| {
-                moved.remove(id);
-            });
-        }
+        self.distro.hand_over.done(&self.address, &self.offers, batch.iter());
     }
 
     /// Takes the first so many off what is pending. Those that are not sent are gone or nothing new, and need not be
@@ -281,12 +249,13 @@ impl Peer {
     fn settle(&mut self, first: usize, sent: &[ServiceId]) {
         let settled: IndexSet<ServiceId> = self.pending.drain(..first).collect();
         let sent: HashSet<&ServiceId> = sent.iter().collect();
-        self.handed_over(settled.iter().filter(|id| !sent.contains(id)));
+        self.distro.hand_over.done(&self.address, &self.offers, settled.iter().filter(|id| !sent.contains(id)));
     }
 
     /// The next request: the oldest pending services with their lists as they are now. Services that have gone are
     /// left out.
     fn take_batch(&mut self) -> (Vec<ServiceId>, usize, Vec<u8>) {
+        self.offers = self.distro.hand_over.offers(&self.address);
         let mut writer = MapWriter::new();
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);

@@ -61,10 +61,9 @@ impl Cluster {
         listeners.sort_by_key(|one| one.local_addr().unwrap().to_string());
         addresses.sort_by_key(SocketAddr::to_string);
         let mut cluster = Cluster { addresses, nodes: Vec::new(), stream };
-        for listener in listeners {
-            let running = cluster.run(listener).await;
-            cluster.nodes.push(Some(running));
-        }
+        // Together: each answers the others while it loads itself.
+        let running = futures::future::join_all(listeners.into_iter().map(|listener| cluster.run(listener))).await;
+        cluster.nodes.extend(running.into_iter().map(Some));
         cluster
     }
 
@@ -79,13 +78,14 @@ impl Cluster {
         for index in 0..self.addresses.len() {
             node.members.accept_report(self.report(index), 1);
         }
-        node.distro.start(&node.tasks, Arc::clone(&node.status)).await;
-        node.status.serves();
         let served = Arc::clone(&node);
         let serving = tokio::spawn(async move {
             let _ = server::serve(listener, served, std::future::pending()).await;
         });
-        Running { node, serving }
+        let running = Running { node, serving };
+        running.node.distro.start(&running.node.tasks, Arc::clone(&running.node.status)).await;
+        running.node.status.serves();
+        running
     }
 
     /// Kills a node; its port is refused from then on.

@@ -134,6 +134,9 @@ impl Expiry {
                 watched.remove(&id);
                 continue;
             };
+            if !service.read().removals.is_empty() {
+                self.registry.update(&service, |state| (state.removals.forget_old(now_ms()), Change::default()));
+            }
             let responsible = (self.responsible)(&id.name);
             if responsible && !one.responsible {
                 one.since = now_ms();
@@ -155,7 +158,8 @@ impl Expiry {
         }
         self.registry.update(service, |state| {
             let mut change = Change::default();
-            state.ephemeral.retain(|_, instance| {
+            let removals = &mut state.removals;
+            state.ephemeral.retain(|key, instance| {
                 let verdict = self.verdict(instance, since, now);
                 if verdict == Verdict::Alive {
                     return true;
@@ -171,6 +175,8 @@ impl Expiry {
                     tracing::info!(service = %service.id().name, ip = instance.ip, port = instance.port,
                         last_beat_ms = now - instance.last_beat, "removed: no beat");
                     change.ephemeral_local = true;
+                    // Whoever heard a beat since knows better.
+                    removals.record(key.clone(), instance.last_beat.max(since), now);
                 }
                 stays
             });

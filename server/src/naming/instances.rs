@@ -57,6 +57,9 @@ fn put(state: &mut ServiceState, mut instance: Instance) -> Result<(), NamingErr
         // A null map does not survive consensus.
         instance.metadata = Some(Default::default());
     }
+    if ephemeral {
+        state.removals.returned(&mut instance);
+    }
     let list = state.instances_mut(ephemeral);
     match list.get_mut(&key) {
         Some(known) => {
@@ -100,11 +103,15 @@ pub fn deregister(
         if let Err(error) = ensure_legal_cluster(state, &key.cluster) {
             return (Err(error), Change::default());
         }
-        let removed = state.instances_mut(ephemeral).swap_remove(key).is_some();
+        let removed = state.instances_mut(ephemeral).swap_remove(key);
         if ephemeral {
             state.has_datum = true;
+            // Also of one that is not known here: while responsibility moves, its registration may be on its way.
+            let now = now_ms();
+            let until = removed.as_ref().map_or(now, |removed| removed.last_beat.max(now));
+            state.removals.record(key.clone(), until, now);
         }
-        let changed = removed || state.clusters.len() > clusters;
+        let changed = removed.is_some() || state.clusters.len() > clusters;
         (Ok(()), if changed { written(ephemeral) } else { Change::default() })
     })
 }

@@ -7,6 +7,7 @@
 //! - [`changes`]: who wants to know, told at once, without a queue that can grow
 //! - [`push`]: consumers told by UDP
 //! - [`expiry`]: instances whose beats stop
+//! - [`removals`]: which instances were taken away a short time ago
 //! - [`instances`], [`beat`], [`metadata_batch`]: writes to instances
 //! - [`services`], [`clusters`]: writes to services and clusters
 //! - [`view`], [`listing`], [`checksum`], [`catalog`]: what readers are shown
@@ -37,6 +38,7 @@ pub mod metadata;
 pub mod metadata_batch;
 pub mod push;
 pub mod registry;
+pub mod removals;
 pub mod selector;
 pub mod service;
 pub mod service_status;

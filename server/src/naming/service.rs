@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::instance::{Instance, InstanceKey, Metadata};
+use super::removals::Removals;
 use super::view::ServiceView;
 
 /// Identity of a service on a node.
@@ -102,6 +103,8 @@ pub struct ServiceState {
     pub clusters: IndexMap<String, Cluster>,
     /// Instances kept by beats.
     pub ephemeral: Instances,
+    /// What was taken out of that list, for lists of other nodes that do not know it yet.
+    pub removals: Removals,
     /// Instances kept by consensus.
     pub persistent: Instances,
     /// True once an ephemeral list was written, even an empty one: only then does a Distro datum exist.
@@ -123,6 +126,7 @@ impl ServiceState {
             enabled: true,
             clusters: IndexMap::new(),
             ephemeral: Instances::new(),
+            removals: Removals::default(),
             persistent: Instances::new(),
             has_datum: false,
             declared: false,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::Distro;
 use super::super::datum::RawInstance;
-use super::super::merge::Trust;
+use super::super::merge::{self, Merged, Trust};
 use super::super::receive::Sender;
 use super::Answer;
 use super::fingerprint::{self, Digest};
@@ -33,6 +33,18 @@ struct Entry {
     name: String,
     put: Vec<RawInstance>,
     since: Option<Since>,
+    /// What was removed of late; with changes, since they were told last.
+    #[serde(default)]
+    gone: Vec<Gone>,
+}
+
+#[derive(Deserialize)]
+struct Gone {
+    ip: String,
+    port: i32,
+    cluster: String,
+    /// Last beat up to which records were removed, ms since the epoch.
+    until: i64,
 }
 
 #[derive(Deserialize)]
@@ -91,22 +103,33 @@ impl Distro {
         let now = now_ms();
         let id = ServiceId::new(entry.namespace, entry.name);
         let put: Vec<Instance> = entry.put.into_iter().map(|raw| raw.into_instance(now)).collect();
-        let trust = self.trust(&id, sender);
+        let gone: Vec<_> = entry.gone.into_iter().map(Gone::into_key).collect();
+        let trust = match self.trust(&id, sender) {
+            // This one does tell what it removed.
+            Trust::FormerOwner { .. } => Trust::Copy,
+            trust => trust,
+        };
         let Some(since) = entry.since else {
             self.received(&id);
-            self.apply(&id, put, trust);
+            let Merged { corrected, .. } = self.apply(&id, put, gone, trust);
+            if let Sender::Tandem { address, .. } = sender
+                && corrected
+                && self.responsible(&id.name)
+            {
+                self.hand_over.answer(address, id);
+            }
             return true;
         };
-        // Changes say nothing to a list that is to be merged.
-        if trust != Trust::Whole {
-            return false;
-        }
         let Some(service) = self.registry.get(&id) else { return false };
         // A service that is removed at this moment is empty, and changes never begin with an empty list.
-        let applied = self.registry.update(&service, |state| match apply_changes(state, put, &since) {
-            Applied::Changed => (true, Change { ephemeral_peer: true, ..Change::default() }),
-            Applied::Before => (true, Change::default()),
-            Applied::Not => (false, Change::default()),
+        let applied = self.registry.update(&service, |state| {
+            let applied = apply_changes(state, put, &since, trust);
+            if applied != Applied::Not {
+                // None of these is in the list any more.
+                merge::remove(state, gone, now);
+            }
+            let ephemeral_peer = applied == Applied::Changed;
+            (applied != Applied::Not, Change { ephemeral_peer, ..Change::default() })
         });
         if applied {
             self.received(&id);
@@ -115,16 +138,22 @@ impl Distro {
     }
 }
 
+impl Gone {
+    fn into_key(self) -> (InstanceKey, i64) {
+        (InstanceKey { ip: self.ip, port: self.port, cluster: self.cluster }, self.until)
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Applied {
     Changed,
-    /// It had arrived already; its answer was lost.
+    /// The list is as the sender's already: the answer was lost, or it asked whether it is.
     Before,
     Not,
 }
 
 /// All of it or nothing.
-fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since) -> Applied {
+fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, trust: Trust) -> Applied {
     if !state.has_datum {
         return Applied::Not;
     }
@@ -134,7 +163,8 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since) ->
     if digest == since.result {
         return Applied::Before;
     }
-    if digest != since.base {
+    // Changes say nothing to a list that is to be merged.
+    if digest != since.base || !matches!(trust, Trust::Owner { .. }) {
         return Applied::Not;
     }
     let Some(removed) =
@@ -160,6 +190,7 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since) ->
             // As with whole lists: what we heard ourselves may be newer.
             instance.last_beat = instance.last_beat.max(known.last_beat);
         }
+        state.removals.outdated(&key);
         state.ephemeral.insert(key, instance);
     }
     state.last_modified = now_ms();

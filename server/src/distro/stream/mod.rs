@@ -22,7 +22,9 @@
 //! 4. The checksums of [`super::verify`] are the last repair, as for plain Distro.
 //!
 //! Lists are trusted as in plain Distro (`super::merge`): changes from whom we do not hold responsible are answered
-//! as behind, and the whole list that follows is merged.
+//! as behind, and the whole list that follows is merged. For that, each entry also names what was removed of late
+//! ([`crate::naming::removals`]), and until which last beat. Changes from a list to itself ask whether ours is the same,
+//! whoever is responsible (`super::hand_over`).
 //!
 //! # Layout
 //! - `fingerprint`: when two records or two lists are the same

@@ -9,12 +9,31 @@ use std::io::Write as _;
 use super::super::datum;
 use super::Answer;
 use super::fingerprint::{self, Digest};
-use crate::naming::instance::Instance;
+use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
 
 /// Fingerprints of a list.
 type Base = HashSet<u64>;
+
+/// What a peer has of a service.
+#[derive(Debug)]
+struct Told {
+    list: Base,
+    /// Removals before this number, see [`crate::naming::removals`].
+    removals: u64,
+}
+
+/// How a service is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::distro) enum How {
+    /// What changed since it was told last.
+    Changes,
+    /// The whole list.
+    Whole,
+    /// The digest of the list, which is answered as behind by whoever has another list.
+    Digest,
+}
 
 /// What one peer was told.
 #[derive(Debug, Default)]
@@ -22,7 +41,7 @@ pub(in crate::distro) struct Outgoing {
     /// As the peer issued it; unknown at first, which the peer answers with one.
     session: String,
     sequence: u64,
-    told: HashMap<ServiceId, Base>,
+    told: HashMap<ServiceId, Told>,
     /// Sent since, with no answer: it may arrive yet. They are sent again even when they are as told by now, because
     /// only a later message that was accepted keeps an earlier one out.
     unsure: HashSet<ServiceId>,
@@ -35,7 +54,7 @@ pub(in crate::distro) struct Message {
     pub(in crate::distro) body: Vec<u8>,
     /// Instances written into it.
     pub(in crate::distro) instances: usize,
-    entries: Vec<(ServiceId, Base)>,
+    entries: Vec<(ServiceId, Told)>,
 }
 
 /// How a message was taken.
@@ -63,13 +82,13 @@ impl Outgoing {
 
     /// The next message, of the services that `pending` names in turn, and how many of them it settles: those that
     /// are in it, that the peer has as they are, or that are gone. It ends when it holds `services_max` or
-    /// `bytes_max`. `whole` names those that must not be told as changes.
+    /// `bytes_max`. `how` tells how each is told.
     pub(in crate::distro) fn next<'a>(
         &mut self,
         registry: &Registry,
         pending: impl Iterator<Item = &'a ServiceId>,
         (services_max, bytes_max): (usize, usize),
-        whole: impl Fn(&ServiceId) -> bool,
+        how: impl Fn(&ServiceId) -> How,
     ) -> (Message, usize) {
         let mut message = Message::default();
         let mut settled = 0;
@@ -90,18 +109,21 @@ impl Outgoing {
                 self.forget(id);
                 continue;
             };
-            let told = self.told.get(id).filter(|_| !whole(id));
+            let how = how(id);
+            let told = self.told.get(id).filter(|_| how == How::Changes);
             let list: Vec<_> = state.ephemeral.values().map(|one| (fingerprint::of(one), one)).collect();
             let now: Base = list.iter().map(|(one, _)| *one).collect();
-            if told == Some(&now) && !self.unsure.contains(id) {
+            if told.is_some_and(|told| told.list == now) && !self.unsure.contains(id) {
                 continue;
             }
             if !message.entries.is_empty() {
                 message.body.push(b',');
             }
-            message.instances += write_entry(&mut message.body, id, &list, told.map(|told| (told, &now)));
+            let base = if how == How::Digest { Some(&now) } else { told.map(|told| &told.list) };
+            let gone = state.removals.since(told.map_or(0, |told| told.removals));
+            message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone);
             self.unsure.insert(id.clone());
-            message.entries.push((id.clone(), now));
+            message.entries.push((id.clone(), Told { list: now, removals: state.removals.next() }));
         }
         message.body.extend_from_slice(b"]}");
         if message.entries.is_empty() {
@@ -118,13 +140,13 @@ impl Outgoing {
             return Outcome::Reopened;
         }
         let mut behind = Vec::new();
-        for (position, (id, base)) in message.entries.into_iter().enumerate() {
+        for (position, (id, told)) in message.entries.into_iter().enumerate() {
             self.unsure.remove(&id);
             if answer.behind.contains(&position) {
                 self.told.remove(&id);
                 behind.push(id);
             } else {
-                self.told.insert(id, base);
+                self.told.insert(id, told);
             }
         }
         Outcome::Applied(behind)
@@ -133,14 +155,20 @@ impl Outgoing {
 
 /// One service: the whole list, or what differs between the two sets of fingerprints, told and now. How many instances
 /// were written.
-fn write_entry(out: &mut Vec<u8>, id: &ServiceId, list: &[(u64, &Instance)], sets: Option<(&Base, &Base)>) -> usize {
+fn write_entry<'a>(
+    out: &mut Vec<u8>,
+    id: &ServiceId,
+    list: &[(u64, &Instance)],
+    sets: Option<(&Base, &Base)>,
+    gone: impl Iterator<Item = (&'a InstanceKey, i64)>,
+) -> usize {
     let put: Vec<_> = list.iter().filter(|(one, _)| sets.is_none_or(|(told, _)| !told.contains(one))).collect();
     out.extend_from_slice(b"{\"namespace\":");
     datum::string(out, &id.namespace);
     out.extend_from_slice(b",\"name\":");
     datum::string(out, &id.name);
     // When nothing stays of what was told, the whole list is as short, and it always fits.
-    if let Some((told, now)) = sets.filter(|_| put.len() < list.len()) {
+    if let Some((told, now)) = sets.filter(|(told, now)| put.len() < list.len() || told == now) {
         let base: Digest = told.iter().copied().collect();
         let result: Digest = list.iter().map(|(one, _)| *one).collect();
         let _ = write!(out, ",\"since\":{{\"base\":\"{base}\",\"result\":\"{result}\",\"removed\":[");
@@ -155,6 +183,14 @@ fn write_entry(out: &mut Vec<u8>, id: &ServiceId, list: &[(u64, &Instance)], set
             out.push(b',');
         }
         datum::write_instance(out, instance);
+    }
+    out.extend_from_slice(b"],\"gone\":[");
+    for (index, (key, until)) in gone.enumerate() {
+        out.extend_from_slice(if index == 0 { b"{\"ip\":" } else { b",{\"ip\":" });
+        datum::string(out, &key.ip);
+        let _ = write!(out, ",\"port\":{},\"cluster\":", key.port);
+        datum::string(out, &key.cluster);
+        let _ = write!(out, ",\"until\":{until}}}");
     }
     out.extend_from_slice(b"]}");
     put.len()

@@ -7,9 +7,10 @@ use futures::FutureExt;
 use indexmap::IndexSet;
 use proptest::prelude::*;
 
+use super::super::hand_over::{Offers, What};
 use super::super::receive::Sender;
 use super::super::{load, verify};
-use super::outgoing::{Message, Outcome, Outgoing};
+use super::outgoing::{How, Message, Outcome, Outgoing};
 use super::{Answer, fingerprint};
 use crate::cluster::conf::Entry;
 use crate::cluster::member::Member;
@@ -18,6 +19,8 @@ use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::node::Node;
 use crate::settings::Settings;
+
+mod ring;
 
 const NODES: usize = 3;
 const SERVICES: usize = 4;
@@ -73,21 +76,29 @@ enum Op {
     },
 }
 
-/// What owners and the transport do.
-fn op() -> impl Strategy<Value = Op> {
-    let (service, port, any) = (0..SERVICES, 1..6, 0..64usize);
-    let put = (service.clone(), port.clone(), 1..4u8);
-    let one = (service, port);
+/// What the transport does.
+fn transport() -> impl Strategy<Value = Op> {
+    let any = 0..64usize;
     prop_oneof![
-        6 => put.prop_map(|(service, port, weight)| Op::Put { service, port, weight }),
-        3 => one.clone().prop_map(|(service, port)| Op::Remove { service, port }),
-        2 => one.prop_map(|(service, port)| Op::Flip { service, port }),
         8 => any.clone().prop_map(|link| Op::Send { link }),
         8 => (any.clone(), proptest::bool::ANY).prop_map(|(message, again)| Op::Deliver { message, again }),
         6 => any.clone().prop_map(|answer| Op::Answer { answer }),
         1 => any.clone().prop_map(|message| Op::Lose { message }),
         1 => any.clone().prop_map(|answer| Op::LoseAnswer { answer }),
         3 => any.prop_map(|link| Op::Timeout { link }),
+    ]
+}
+
+/// What owners and the transport do.
+fn op() -> impl Strategy<Value = Op> {
+    let (service, port) = (0..SERVICES, 1..6);
+    let put = (service.clone(), port.clone(), 1..4u8);
+    let one = (service, port);
+    prop_oneof![
+        6 => put.prop_map(|(service, port, weight)| Op::Put { service, port, weight }),
+        3 => one.clone().prop_map(|(service, port)| Op::Remove { service, port }),
+        2 => one.prop_map(|(service, port)| Op::Flip { service, port }),
+        30 => transport(),
     ]
 }
 
@@ -108,6 +119,7 @@ struct Link {
     changes: Changes,
     pending: IndexSet<ServiceId>,
     outgoing: Outgoing,
+    offers: Offers,
     waiting: Option<(u64, Message)>,
 }
 
@@ -173,7 +185,15 @@ impl World {
 
     fn link(nodes: &[Arc<Node>], from: usize, to: usize) -> Link {
         let changes = nodes[from].registry.subscribe();
-        Link { from, to, changes, pending: IndexSet::new(), outgoing: Outgoing::default(), waiting: None }
+        Link {
+            from,
+            to,
+            changes,
+            pending: IndexSet::new(),
+            outgoing: Outgoing::default(),
+            offers: Offers::new(),
+            waiting: None,
+        }
     }
 
     fn owner(&self, id: &ServiceId) -> usize {
@@ -257,13 +277,22 @@ impl World {
                 link.pending.insert(id);
             }
         }
+        let offers = distro.hand_over.offers(self.nodes[link.to].members.self_address());
+        link.pending.extend(offers.keys().cloned());
+        let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
+            Some(What::Digest) => How::Digest,
+            None if distro.responsible(&id.name) => How::Changes,
+            _ => How::Whole,
+        };
         if link.waiting.is_some() || link.pending.is_empty() {
             return;
         }
-        let whole = |id: &ServiceId| !distro.responsible(&id.name);
+        link.offers = offers.clone();
         let registry = &self.nodes[link.from].registry;
-        let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), whole);
-        link.pending.drain(..settled);
+        let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how);
+        let settled: Vec<ServiceId> = link.pending.drain(..settled).collect();
+        let unsent = settled.iter().filter(|id| !message.services().any(|sent| sent == *id));
+        distro.hand_over.done(self.nodes[link.to].members.self_address(), &link.offers, unsent);
         if message.services().next().is_some() {
             self.requests += 1;
             self.messages.push((position, self.requests, message.body.clone()));
@@ -309,7 +338,13 @@ impl World {
         let Some((_, message)) = link.waiting.take() else { return };
         let services: Vec<ServiceId> = message.services().cloned().collect();
         match link.outgoing.answered(message, answer) {
-            Outcome::Applied(behind) => link.pending.extend(behind),
+            Outcome::Applied(behind) => {
+                let (hand_over, to) =
+                    (&self.nodes[link.from].distro.hand_over, self.nodes[link.to].members.self_address());
+                hand_over.done(to, &link.offers, services.iter().filter(|id| !behind.contains(id)));
+                hand_over.differ(to, &behind);
+                link.pending.extend(behind);
+            }
             Outcome::Reopened => link.pending.extend(services),
         }
     }

@@ -1,5 +1,7 @@
 //! The snapshot at start and what arrives while it is loaded.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 use crate::distro::load;
 
@@ -23,4 +25,32 @@ async fn a_snapshot_completes_what_was_written_meanwhile_and_leaves_what_was_pus
     let whole = Some(vec![(1, true), (2, true), (9, true)]);
     assert_eq!(seen(cluster.node(0), &id), whole);
     eventually("the other is told of the rest", SOON, || seen(cluster.node(1), &id) == whole).await;
+}
+
+/// A JVM that is busy: the connection is there at once, the answer takes its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_waits_for_a_peer_that_has_accepted() {
+    let mut cluster = Cluster::start(2).await;
+    let id = cluster.service_of(0, "slow");
+    register(cluster.node(0), &id, 1);
+    let datums = cluster.node(0).distro.all_datums();
+    cluster.kill(0).await;
+    cluster.kill(1).await;
+    let listener = TcpListener::bind(cluster.addresses[0]).await.unwrap();
+    let slow = tokio::spawn(async move {
+        let head = format!("HTTP/1.1 200 \r\nContent-Length: {}\r\n\r\n", datums.len());
+        let answer = [head.as_bytes(), &datums].concat();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                if stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
+                    let _ = stream.write_all(&answer).await;
+                }
+            });
+        }
+    });
+    cluster.restart(1).await;
+    assert_eq!(seen(cluster.node(1), &id), Some(vec![(1, true)]));
+    slow.abort();
 }

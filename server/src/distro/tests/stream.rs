@@ -1,7 +1,5 @@
 //! Changes and beats between Tandem nodes, over real sockets.
 
-use std::collections::HashSet;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::raw::call;
@@ -249,9 +247,8 @@ async fn what_is_gone_is_not_handed_over() {
         let cluster = Cluster::start_with(vec![stream; 2]).await;
         let (distro, peer) = (&cluster.node(0).distro, cluster.addresses[1].to_string());
         let gone = cluster.service_of(1, "gone");
-        distro.handing_over.lock().entry(peer.clone()).or_default().insert(gone);
-        distro.handed_over.notify_waiters();
-        let left = || distro.handing_over.lock().get(&peer).map_or(0, HashSet::len);
+        distro.hand_over.answer(&peer, gone);
+        let left = || distro.hand_over.offers(&peer).len();
         eventually("forgotten", SOON, || left() == 0).await;
         let id = cluster.service_of(0, "after");
         register(cluster.node(0), &id, 1);

@@ -2,6 +2,8 @@
 
 use super::raw::call;
 use super::*;
+use crate::naming::consistency::Consistency;
+use crate::naming::instances;
 
 const DATUM: &str = "/nacos/v1/ns/distro/datum";
 const JSON: &str = "Content-Type: application/json;charset=UTF-8";
@@ -61,6 +63,27 @@ async fn d01_to_d07_put_datum() {
         call(at, "PUT", DATUM, &["Content-Type: application/x-www-form-urlencoded;charset=UTF-8"], "a=b").await;
     let text = "caused: Content type 'application/x-www-form-urlencoded;charset=UTF-8' not supported;";
     assert_eq!((status, body.as_str()), (500, text));
+}
+
+/// What an official node pushes as the former owner of a service may be older than what happened here since.
+#[tokio::test]
+async fn a_late_push_brings_nothing_back() {
+    let cluster = Cluster::start(2).await;
+    let (at, node) = (cluster.addresses[0], cluster.node(0));
+    let own = cluster.service_of(0, "late");
+    let before = now_ms();
+    for port in [1, 2] {
+        register(node, &own, port);
+    }
+    let key = instance(2).key();
+    instances::deregister(&node.registry, &Consistency::new(false), &own, &key, true).unwrap();
+    let push = |beat: i64| datum(&own, &[1, 2]).replace(r#""port":"#, &format!(r#""lastBeat":{beat},"port":"#));
+    call(at, "PUT", DATUM, &[JSON], &push(before)).await;
+    assert_eq!(seen(node, &own), Some(vec![(1, true)]));
+    eventually("the other too", SOON, || seen(cluster.node(1), &own) == Some(vec![(1, true)])).await;
+    // It was registered again, at whom the sender takes for the owner.
+    call(at, "PUT", DATUM, &[JSON], &push(now_ms() + 1)).await;
+    assert_eq!(seen(node, &own), Some(vec![(1, true), (2, true)]));
 }
 
 #[tokio::test]

@@ -1,0 +1,155 @@
+//! Lists that moved to another Tandem node with the ring.
+//!
+//! Every node that has a copy offers it to the heir, not only the former owner: that one may be dead, and its last
+//! writes may have reached a single survivor, which need not be the heir. The heir puts the copies together
+//! ([`super::merge`]). Until the offer has arrived, the heir's own list may lack what we have, so it is merged here
+//! instead of taking the place of ours. So whatever reached a survivor is at the heir before the heir can wipe it.
+//!
+//! The former owner's list goes whole, with the beats it heard, so that the heir need not judge by stale ones. The other
+//! copies are the same in most cases: their digest goes first, and the list when it differs. Official nodes get nothing:
+//! they would overwrite what they have taken themselves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::Distro;
+use crate::clock::now_ms;
+use crate::cluster::ring::Ring;
+use crate::naming::service::ServiceId;
+
+/// A list that is offered to its heir.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) what: What,
+    /// Later ones have higher numbers: the answer to what was sent before says nothing about this one.
+    number: u64,
+}
+
+/// By service.
+pub(super) type Offers = HashMap<ServiceId, Offer>;
+
+/// What is sent of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Its digest.
+    Digest,
+    /// All of it.
+    Whole,
+}
+
+/// What is to be handed over, and since when.
+#[derive(Debug, Default)]
+pub(super) struct HandOver {
+    state: Mutex<State>,
+    /// Told when something is to be handed over.
+    added: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The ring as far as it was dealt with here, and the one before.
+    ring: Option<Arc<Ring>>,
+    before: Option<Arc<Ring>>,
+    /// When it last moved, ms since the epoch.
+    moved_at: i64,
+    /// The number of the latest offers.
+    number: u64,
+    /// By heir; what has not arrived.
+    offers: HashMap<String, Offers>,
+}
+
+impl HandOver {
+    /// Who was responsible before the ring last moved, and when that was, ms since the epoch.
+    pub(super) fn former_owner(&self, name: &str) -> Option<(String, i64)> {
+        let state = self.state.lock();
+        Some((state.before.as_ref()?.owner(name)?.to_owned(), state.moved_at))
+    }
+
+    /// Whether the heir may lack what we have; `ring` is the one by which it is the heir.
+    pub(super) fn is_ahead(&self, heir: &str, id: &ServiceId, ring: &Arc<Ring>) -> bool {
+        let state = self.state.lock();
+        // The ring has moved a moment ago, and what that means was not worked out yet.
+        let unsettled = state.ring.as_ref().is_some_and(|known| known != ring);
+        unsettled || state.offers.get(heir).is_some_and(|offers| offers.contains_key(id))
+    }
+
+    /// What is to be handed over to this peer.
+    pub(super) fn offers(&self, heir: &str) -> Offers {
+        self.state.lock().offers.get(heir).cloned().unwrap_or_default()
+    }
+
+    /// What was `sent` of these has arrived, or they are gone here.
+    pub(super) fn done<'a>(&self, heir: &str, sent: &Offers, ids: impl Iterator<Item = &'a ServiceId>) {
+        if let Some(offers) = self.state.lock().offers.get_mut(heir) {
+            for id in ids {
+                if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.number == sent.number)) {
+                    offers.remove(id);
+                }
+            }
+        }
+    }
+
+    /// The heir has other lists of these.
+    pub(super) fn differ(&self, heir: &str, ids: &[ServiceId]) {
+        if let Some(offers) = self.state.lock().offers.get_mut(heir) {
+            for id in ids {
+                offers.entry(id.clone()).and_modify(|offer| offer.what = What::Whole);
+            }
+        }
+    }
+
+    /// Woken when there is more. Arm it before looking.
+    pub(super) fn added(&self) -> Notified<'_> {
+        self.added.notified()
+    }
+
+    /// A peer offered us a list that lacks what we have, or has what was removed: it must be sent ours, even if it is
+    /// what that peer was told last.
+    pub(super) fn answer(&self, peer: &str, id: ServiceId) {
+        let mut state = self.state.lock();
+        state.number += 1;
+        let offer = Offer { what: What::Whole, number: state.number };
+        state.offers.entry(peer.to_owned()).or_default().insert(id, offer);
+        drop(state);
+        self.added.notify_waiters();
+    }
+}
+
+impl Distro {
+    /// The ring is this one from now on; what moved with it is offered to its heirs.
+    pub(super) fn ring_moved(&self, now: Arc<Ring>) {
+        let own = self.members.self_address();
+        let mut state = self.hand_over.state.lock();
+        let Some(before) = state.ring.replace(Arc::clone(&now)).filter(|before| *before != now) else { return };
+        state.number += 1;
+        let number = state.number;
+        // What did not arrive before the ring moved again is of no use to whom it was for.
+        state.offers.retain(|heir, _| now.contains(heir));
+        for service in self.registry.services() {
+            let id = service.id();
+            let (former, heir) = (before.owner(&id.name), now.owner(&id.name));
+            let Some(heir) = heir.filter(|heir| *heir != own && former != Some(*heir)) else { continue };
+            let what = if former == Some(own) { What::Whole } else { What::Digest };
+            // Plain Distro has no way to say that a list is a mere copy.
+            let understood = match what {
+                What::Whole => self.members.is_tandem(heir),
+                What::Digest => self.members.stream_version(heir).is_some(),
+            };
+            let known = {
+                let list = service.read();
+                !list.ephemeral.is_empty() || !list.removals.is_empty()
+            };
+            if understood && known {
+                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, number });
+            }
+        }
+        state.before = Some(before);
+        state.moved_at = now_ms();
+        drop(state);
+        self.hand_over.added.notify_waiters();
+    }
+}
