@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use rand::RngExt as _;
 use tokio::time::Instant;
 
+use super::directions::Directions;
 use super::keep_first;
-use super::sync_latency::{Directions, PAUSE_MS_MAX};
+use super::sync_latency::PAUSE_MS_MAX;
 use super::visibility::{Wanted, seen_everywhere};
 use super::{Observation, Session, bulk, census};
 use crate::client::Instance;
@@ -63,7 +64,7 @@ pub async fn run(session: &Session<'_>, instances: &mut Vec<Instance>, samples: 
             continue;
         }
         let seen = seen_everywhere(session, &instance, Wanted::Absent, acknowledged).await;
-        directions.record(writer, &seen);
+        directions.record(writer, &instance, &seen);
         match seen.iter().copied().collect::<Option<Vec<_>>>() {
             Some(all) => slowest.record_duration(all.into_iter().max().unwrap_or_default()),
             None => errors += 1,

@@ -18,6 +18,7 @@ pub mod bulk;
 pub mod burst_convergence;
 pub mod census;
 pub mod deregister_latency;
+mod directions;
 pub mod fixture;
 pub mod load;
 pub mod load_beat;

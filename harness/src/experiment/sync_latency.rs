@@ -4,16 +4,16 @@
 //! One registration at a time, each of a service of its own, at a random node, after a random pause of 0 to 300 ms so
 //! that samples do not fall into step with the server's timers. The row without a variant is the slowest node of each
 //! sample, the writer included. A mixed cluster also gets one row per direction, from the kind of node that was
-//! written to to the kind of each other node.
+//! written to to the kind of each other node ([`super::directions`]).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::time::Instant;
 
+use super::directions::Directions;
 use super::visibility::{Wanted, seen_everywhere};
-use super::{Observation, Session, is_mixed, keep_first, kind_name};
+use super::{Observation, Session, keep_first};
 use crate::client::Instance;
 use crate::stats::Round;
 
@@ -58,7 +58,7 @@ pub async fn run(session: &Session<'_>, samples: usize) -> SyncRound {
             continue;
         }
         let seen = seen_everywhere(session, &instance, Wanted::Present, acknowledged).await;
-        directions.record(writer, &seen);
+        directions.record(writer, &instance, &seen);
         match seen.iter().copied().collect::<Option<Vec<_>>>() {
             Some(all) => slowest.record_duration(all.into_iter().max().unwrap_or_default()),
             None => errors += 1,
@@ -70,44 +70,4 @@ pub async fn run(session: &Session<'_>, samples: usize) -> SyncRound {
     let mut observations = vec![whole];
     observations.extend(directions.observations(NAME));
     SyncRound { observations, registered }
-}
-
-/// The rows per direction of a mixed cluster; none otherwise.
-pub(super) struct Directions {
-    kinds: Vec<&'static str>,
-    rows: BTreeMap<String, (Round, u64)>,
-}
-
-impl Directions {
-    /// For the nodes of a session.
-    pub(super) fn of(session: &Session<'_>) -> Self {
-        let nodes = &session.cluster.nodes;
-        let kinds = if is_mixed(nodes) { nodes.iter().map(|it| kind_name(it.kind)).collect() } else { Vec::new() };
-        Self { kinds, rows: BTreeMap::new() }
-    }
-
-    /// Takes one sample written at node `writer`.
-    pub(super) fn record(&mut self, writer: usize, seen: &[Option<Duration>]) {
-        let Some(from) = self.kinds.get(writer).copied() else { return };
-        for (reader, (to, seen)) in self.kinds.iter().zip(seen).enumerate() {
-            if reader == writer {
-                continue;
-            }
-            let (values, errors) = self.rows.entry(format!("{from}→{to}")).or_default();
-            match seen {
-                Some(latency) => values.record_duration(*latency),
-                None => *errors += 1,
-            }
-        }
-    }
-
-    /// One row per direction that occurred.
-    pub(super) fn observations(self, experiment: &'static str) -> Vec<Observation> {
-        let row = |(direction, (values, errors)): (String, (Round, u64))| {
-            let mut row = Observation::new(experiment, "ms", values).with("direction", direction);
-            row.errors = errors;
-            row
-        };
-        self.rows.into_iter().map(row).collect()
-    }
 }
