@@ -7,6 +7,9 @@ use crate::experiment::Observation;
 use crate::results::{Fault, Outcome, TimelineEvent};
 use crate::stats::Round;
 
+/// Any node but the one that was killed.
+const ANOTHER: &str = "another node";
+
 /// The rows, each with the round it belongs to: every kill is one, so that kills can be resampled.
 pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
     let kinds = &judgement.header.nodes;
@@ -36,8 +39,8 @@ pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
         for (position, node) in part.nodes.iter().enumerate() {
             let place = match position == killed {
                 true => "the restarted node".to_owned(),
-                false if mixed => format!("another node ({})", kinds.get(position).map_or("", String::as_str)),
-                false => "another node".to_owned(),
+                false if mixed => format!("{ANOTHER} ({})", kinds.get(position).map_or("", String::as_str)),
+                false => ANOTHER.to_owned(),
             };
             let mut gone = missing(&node.gone_ms).with("instances", "gone again").with("at", &place);
             if node.ever_gone() + node.unhealthy > 0 {
@@ -61,7 +64,23 @@ pub fn observations(judgement: &Judgement) -> Vec<(usize, Observation)> {
             rows.push((round, of_kind(UNANSWERED, "%", Round::of(share)).with("of", what)));
         }
     }
+    if mixed {
+        let whole: Vec<_> = rows.iter().map(|(round, row)| (*round, of_all_kinds(row))).collect();
+        rows.splice(0..0, whole);
+    }
     rows
+}
+
+/// The row of a mixed cluster that is comparable with that of a uniform one: whatever kind was killed or asked.
+fn of_all_kinds(row: &Observation) -> Observation {
+    let mut row = Observation { notes: Vec::new(), ..row.clone() };
+    row.variant.remove("killed");
+    if let Some(at) = row.variant.get_mut("at")
+        && at.starts_with(ANOTHER)
+    {
+        ANOTHER.clone_into(at);
+    }
+    row
 }
 
 /// One scenario per kill, and one for the end.
