@@ -128,15 +128,16 @@ impl Peer {
 
     /// What changed, to a Tandem peer.
     async fn send_changes(&mut self) {
-        let (message, settled) = self.next_changes();
+        let (mut message, settled) = self.next_changes();
         let batch: Vec<ServiceId> = message.services().cloned().collect();
         self.settle(settled, &batch);
         if batch.is_empty() {
             return;
         }
-        let (bytes, instances) = (message.body.len(), message.instances);
+        let body = std::mem::take(&mut message.body);
+        let (bytes, instances) = (body.len(), message.instances);
         let ring = self.distro.ring_text();
-        match self.distro.client.changes(&self.address, message.body.clone(), &ring).await {
+        match self.distro.client.changes(&self.address, body, &ring).await {
             Ok(answer) => match self.outgoing.answered(message, answer) {
                 Outcome::Applied(behind) => {
                     self.reopened = 0;

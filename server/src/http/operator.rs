@@ -142,7 +142,6 @@ fn push_state<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     })
 }
 
-/// What members of 1.0 sent each other; taken and of no effect.
 /// What a member of 1.3 and before says of itself, one line each (compat/spec/membership.md §6.3). Strangers are
 /// refused; the rest has no use here.
 fn server_status<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
