@@ -3,6 +3,7 @@
 mod agree;
 mod compare;
 mod conform;
+mod expiry;
 mod fetch;
 mod join;
 mod launch_args;
@@ -10,6 +11,7 @@ mod live;
 mod load;
 mod measure;
 mod parts;
+mod push;
 mod record;
 mod recover;
 mod report;
@@ -41,6 +43,10 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Measure how long a single change takes until every node shows it.
     Sync(sync::SyncArgs),
+    /// Measure how long a change takes until subscribers hold its UDP push.
+    Push(push::PushArgs),
+    /// Stop heartbeats and close checked ports, and say when every node shows it.
+    Expiry(expiry::ExpiryArgs),
     /// Measure latency at a fixed rate, then the rate that a target reaches.
     Load(load::LoadArgs),
     /// Check that all nodes of a cluster hold the same, after random operations and right now.
@@ -86,6 +92,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Compare(args) => compare::run(args).await,
         Command::Sync(args) => sync::run(args).await,
+        Command::Push(args) => push::run(args).await,
+        Command::Expiry(args) => expiry::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Agree(args) => agree::run(args).await,
         Command::Recover(args) => recover::run(args).await,

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::NacosClient;
+use crate::experiment::expiry::{self, ExpiryPlan};
 use crate::experiment::fixture::Fixture;
 use crate::experiment::{Session, bulk, census, is_mixed, memory, startup};
 use crate::profile::{Profile, TargetPlan};
@@ -31,6 +32,9 @@ use crate::results::{Conformance, Results, Skipped};
 use crate::target::{Cluster, Progress};
 use allowance::{Limits, RoundTime};
 use record::Record;
+
+/// Longest time for `expiry-latency` at one target.
+const EXPIRY_LIMIT: Duration = Duration::from_secs(300);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -152,6 +156,9 @@ impl<P: Parts> Runner<'_, P> {
                 self.save()?;
             }
         }
+        if let Some(plan) = self.plan.profile.expiry {
+            self.expiry(plan).await?;
+        }
         if let Some(plan) = self.plan.profile.faults {
             self.faults(plan).await?;
         }
@@ -235,6 +242,29 @@ impl<P: Parts> Runner<'_, P> {
                 }
             }
         }
+    }
+
+    /// Beats that stop, at one target after the other: what was placed before is kept for hours and does not matter.
+    async fn expiry(&mut self, plan: ExpiryPlan) -> Result<()> {
+        let mut all = Vec::new();
+        for position in 0..self.clusters.len() {
+            let Some(running) = self.clusters.get(position) else { continue };
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let what = format!("{} at {}", expiry::NAME, running.cluster.target);
+            self.progress.line(&what);
+            let session = self.session(running, 0, "x", Instant::now() + EXPIRY_LIMIT);
+            match expiry::run(&session, plan).await {
+                Ok(seen) => {
+                    all.push(seen);
+                    self.record.expired(&all);
+                }
+                Err(error) => self.record.skip(&what, &format!("{error:#}")),
+            }
+            self.save()?;
+        }
+        Ok(())
     }
 
     fn session<'s>(&'s self, running: &'s Running, round: usize, tag: &str, deadline: Instant) -> Session<'s> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::experiment::agreement::{self, AgreementPlan};
 use crate::experiment::burst_convergence::Burst;
+use crate::experiment::expiry::ExpiryPlan;
 use crate::experiment::load::LoadPlan;
 use crate::experiment::restart_recovery::RestartPlan;
 use crate::experiment::snapshot_load::JoinPlan;
@@ -30,6 +31,9 @@ pub struct Profile {
     pub uniform: TargetPlan,
     /// What is done at a target with nodes of several kinds.
     pub mixed: TargetPlan,
+    /// Beats that stop, once at every target after all rounds; its time, one to two minutes a target, comes on top of
+    /// the budget.
+    pub expiry: Option<ExpiryPlan>,
     /// What is done once, after all rounds, to every target in turn; its time comes on top of the budget.
     pub faults: Option<Faults>,
 }
@@ -147,6 +151,8 @@ impl Profile {
     /// cluster 52 s, 5 + 2 at the mixed one 15 s. That is 16 s more than there are, so the real cluster gets some 15 of
     /// its 20 and says so; on a faster machine, or when conformance takes less, it gets all.
     ///
+    /// Pushes take 3 s more in a round: what Tandem needs for its eight samples, and the real cluster for one or two.
+    ///
     /// The last round also lets the nodes of the mixed cluster agree: 6 s of operations, some 3 s until they agree, 11 s
     /// of watching, and the changes along every pair of nodes meanwhile: 25 s with clean-up. They are set aside in that
     /// round, where the real cluster has that much less for its single changes, so the whole stays within the budget.
@@ -154,7 +160,7 @@ impl Profile {
         Self {
             name: "quick".into(),
             rounds: 3,
-            budget: seconds(470),
+            budget: seconds(480),
             conformance: Some(seconds(240)),
             uniform: TargetPlan {
                 sync: timed(20, seconds(46)),
@@ -163,7 +169,7 @@ impl Profile {
                 beat: timed(load(BEAT_RATE, 1250, 750), seconds(3)),
                 query: timed(load(QUERY_RATE, 1250, 750), seconds(3)),
                 burst: timed(BURST, seconds(20)),
-                push: None,
+                push: timed(8, seconds(3)),
                 agreement: None,
             },
             mixed: TargetPlan {
@@ -172,6 +178,7 @@ impl Profile {
                 agreement: timed(agreement(150, 25), seconds(25)),
                 ..TargetPlan::default()
             },
+            expiry: None,
             faults: None,
         }
     }
@@ -194,6 +201,7 @@ impl Profile {
             conformance: Some(seconds(300)),
             uniform: everything.clone(),
             mixed: everything,
+            expiry: Some(ExpiryPlan::USUAL),
             faults: Some(FAULTS),
         }
     }
@@ -216,6 +224,7 @@ impl Profile {
             conformance: Some(seconds(600)),
             uniform: everything.clone(),
             mixed: everything,
+            expiry: Some(ExpiryPlan::USUAL),
             faults: Some(FAULTS),
         }
     }
@@ -249,6 +258,13 @@ impl Profile {
         Self::single("sync", rounds, plan)
     }
 
+    /// UDP pushes alone, `samples` per target over all rounds.
+    pub fn push_only(samples: usize, rounds: usize) -> Self {
+        let per_round = samples.div_ceil(rounds.max(1));
+        let push = timed(per_round, seconds(12) * per_round as u32);
+        Self::single("push", rounds, TargetPlan { push, ..TargetPlan::default() })
+    }
+
     /// Load alone.
     pub fn load_only(load: LoadPlan, rounds: usize, register: bool, beat: bool, query: bool) -> Self {
         let part = timed(load, load.open_loop + load.saturation + seconds(60));
@@ -268,6 +284,15 @@ impl Profile {
 
     fn single(name: &str, rounds: usize, plan: TargetPlan) -> Self {
         let budget = Duration::from_secs(24 * 3600);
-        Self { name: name.into(), rounds, budget, conformance: None, uniform: plan.clone(), mixed: plan, faults: None }
+        Self {
+            name: name.into(),
+            rounds,
+            budget,
+            conformance: None,
+            uniform: plan.clone(),
+            mixed: plan,
+            expiry: None,
+            faults: None,
+        }
     }
 }

@@ -30,6 +30,9 @@ pub struct Results {
     /// Whether the nodes of a target hold the same after random operations; empty when the run did not look.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agreements: Vec<Agreement>,
+    /// Whether changes of health fell into the times in which official nodes make them; empty when the run did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowCheck>,
     /// Fault scenarios; empty until a run injects faults.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -343,6 +346,50 @@ pub struct PairCheck {
     /// What was there instead, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+}
+
+/// One kind of change of health at one target, against the time in which official nodes make it. The times themselves
+/// are the row of `expiry-latency` with the same words.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WindowCheck {
+    /// The target as written on the command line.
+    pub target: String,
+    /// `last beat → unhealthy`, `last beat → gone`, `beat again → healthy`, `port closed → unhealthy`, …
+    pub change: String,
+    /// Which instances: `default timeouts`, `timeouts in metadata`, `beats again`, `checked over TCP`.
+    pub instances: String,
+    /// Seen at `the owner` or at `another node`.
+    pub at: String,
+    /// Seen by `read` or by `push`.
+    pub by: String,
+    /// Kind of the responsible node, in a mixed cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Pass: every instance inside. Fail: one outside or never seen. Error: it could not be judged.
+    pub outcome: Outcome,
+    /// Official nodes are never as early as this, ms.
+    pub above_ms: f64,
+    /// Official nodes have done it by then, ms.
+    pub at_most_ms: f64,
+    /// Changes that were seen.
+    pub samples: u64,
+    /// Changes that never were.
+    pub missing: u64,
+    /// Changes outside both the official time and what the real server showed in this run.
+    pub outside: u64,
+    /// Earliest, ms.
+    pub min_ms: Option<f64>,
+    /// Latest, ms.
+    pub max_ms: Option<f64>,
+    /// Earliest at the real server in this run, ms; absent when there was none.
+    pub real_min_ms: Option<f64>,
+    /// Latest at the real server in this run, ms.
+    pub real_max_ms: Option<f64>,
+    /// Largest difference between the cumulative distributions of the target and of the real server, 0 to 1.
+    pub difference: Option<f64>,
+    /// Why it is not a pass, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 /// One fault scenario at one target. (Filled by the fault engine.)

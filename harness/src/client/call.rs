@@ -108,6 +108,30 @@ impl Call {
         Self::new(Method::POST, context, "/v1/ns/instance", &query, Expect::Ok)
     }
 
+    /// `POST /v1/ns/instance` of a persistent instance in a cluster of its own, whose health the server checks.
+    pub fn register_checked(context: &str, instance: &Instance, cluster: &str) -> Result<Self, ClientError> {
+        let query = Self::checked(instance, cluster);
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::new(Method::POST, context, "/v1/ns/instance", &query, Expect::Ok)
+    }
+
+    /// `DELETE /v1/ns/instance` of such an instance.
+    pub fn deregister_checked(context: &str, instance: &Instance, cluster: &str) -> Result<Self, ClientError> {
+        let query = Self::checked(instance, cluster);
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::new(Method::DELETE, context, "/v1/ns/instance", &query, Expect::Ok)
+    }
+
+    fn checked(instance: &Instance, cluster: &str) -> [(&'static str, String); 5] {
+        [
+            ("serviceName", instance.service.clone()),
+            ("ip", instance.ip.clone()),
+            ("port", instance.port.to_string()),
+            ("clusterName", cluster.to_owned()),
+            ("ephemeral", "false".to_owned()),
+        ]
+    }
+
     /// `DELETE /v1/ns/instance`; `ok` also when there is no such instance.
     pub fn deregister(context: &str, instance: &Instance) -> Result<Self, ClientError> {
         let port = instance.port.to_string();

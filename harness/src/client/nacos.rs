@@ -31,6 +31,9 @@ pub struct NacosClient {
 /// `GET /v1/ns/instance/list`, as far as the harness looks at it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Listing {
+    /// The service, `GROUP@@NAME`.
+    #[serde(default)]
+    pub name: String,
     /// The instances, in the order sent.
     pub hosts: Vec<ListedHost>,
 }

@@ -8,12 +8,16 @@ use time::macros::format_description;
 
 use super::rows::{GENERATOR_LAG_P99_MS_MAX, Rows};
 use super::{ConformancePart, Plan, ratios};
+use crate::experiment::expiry::verdicts::verdicts;
+use crate::experiment::expiry::{self, Seen};
 use crate::experiment::kind_name;
 use crate::experiment::restart_recovery::figures;
 use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
-use crate::results::{Agreement, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::results::{
+    Agreement, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode, WindowCheck,
+};
 use crate::target::Cluster;
 
 /// Reason of a skip that the user chose with the profile.
@@ -30,6 +34,8 @@ pub struct Record {
     conformance: Option<Conformance>,
     /// Verdicts on whether the nodes of a target hold the same.
     pub agreements: Vec<Agreement>,
+    /// Verdicts on the times in which health changes; they grow with every target.
+    pub windows: Vec<WindowCheck>,
     faults: Vec<Fault>,
     skipped: Vec<Skipped>,
     seed: u64,
@@ -82,6 +88,7 @@ impl Record {
             targets: Vec::new(),
             conformance: None,
             agreements: Vec::new(),
+            windows: Vec::new(),
             faults: Vec::new(),
             skipped: Vec::new(),
             seed: plan.seed,
@@ -136,6 +143,18 @@ impl Record {
         self.faults.extend(figures::faults(judgement));
     }
 
+    /// Adds what the newest of these showed of changing health, and judges all of them anew: the real one may come last.
+    pub fn expired(&mut self, all: &[Seen]) {
+        self.windows = verdicts(all);
+        let Some(seen) = all.last() else { return };
+        for row in seen.observations() {
+            self.rows.add(&seen.target, 0, row);
+        }
+        for (what, reason) in &seen.not_done {
+            self.skip(&format!("{}, {what} at {}", expiry::NAME, seen.target), reason);
+        }
+    }
+
     /// Whether answers were not compared with a running real server.
     pub fn lacks_live_conformance(&self) -> bool {
         self.conformance.as_ref().is_none_or(|it| it.reference.starts_with("recordings"))
@@ -154,6 +173,7 @@ impl Record {
     pub fn went_wrong(&self, target: &str) -> bool {
         let at = format!(" at {target}");
         self.rows.errors_at(target) > 0
+            || self.windows.iter().any(|it| it.target == target && it.outcome != Outcome::Pass)
             || self.faults.iter().any(|it| it.target == target && it.outcome != Outcome::Pass)
             || self.skipped.iter().any(|it| it.what.ends_with(&at) && it.reason != NOT_PLANNED)
     }
@@ -180,6 +200,7 @@ impl Record {
             conformance: self.conformance.clone(),
             measurements: self.rows.measurements(),
             agreements: self.agreements.clone(),
+            windows: self.windows.clone(),
             faults: self.faults.clone(),
             ratios: ratios::ratios(&self.rows, &self.targets, self.seed),
             skipped,

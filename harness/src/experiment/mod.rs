@@ -5,6 +5,7 @@
 //! - [`burst_convergence`]: thousands of changes until every node shows them all
 //! - [`load_register`], [`load_beat`], [`load_query`]: latency at a fixed rate, and the rate at which it ends
 //! - [`push_latency`]: one change until the UDP push of each node is in hand
+//! - [`expiry`]: beats that stop and ports that close, until every node shows it
 //! - [`agreement`]: random operations, then whether all nodes hold the same
 //! - [`restart_recovery`]: every node killed and restarted under load
 //! - [`snapshot_load`]: one node that joins a filled cluster
@@ -19,6 +20,7 @@ pub mod burst_convergence;
 pub mod census;
 pub mod deregister_latency;
 mod directions;
+pub mod expiry;
 pub mod fixture;
 pub mod load;
 pub mod load_beat;
@@ -29,6 +31,7 @@ pub mod push_latency;
 pub mod restart_recovery;
 pub mod snapshot_load;
 pub mod startup;
+mod subscriber;
 pub mod sync_latency;
 pub mod visibility;
 

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::results::{
     Agreement, Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, PairCheck, Ratio,
-    Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent,
+    Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent, WindowCheck,
 };
 
 pub(crate) const TANDEM: &str = "3xtandem";
@@ -274,6 +274,33 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+fn windows() -> Vec<WindowCheck> {
+    let check = |target: &str, outcome, reasons: &[&str]| WindowCheck {
+        target: target.into(),
+        change: "last beat → unhealthy".into(),
+        instances: "default timeouts".into(),
+        at: "the owner".into(),
+        by: "read".into(),
+        owner: None,
+        outcome,
+        above_ms: 15_000.0,
+        at_most_ms: 20_500.0,
+        samples: 50,
+        missing: 0,
+        outside: u64::from(outcome == Outcome::Fail),
+        min_ms: Some(15_120.0),
+        max_ms: Some(19_980.0),
+        real_min_ms: Some(15_080.0),
+        real_max_ms: Some(20_040.0),
+        difference: Some(0.12),
+        reasons: reasons.iter().map(|it| (*it).into()).collect(),
+    };
+    vec![
+        check(TANDEM, Outcome::Pass, &[]),
+        check(MIXED, Outcome::Fail, &["1 of 50 outside (15.00 s, 20.50 s], the furthest at 22.31 s"]),
+    ]
+}
+
 fn agreements() -> Vec<Agreement> {
     let pair = |change: &str, failures: &[&str]| PairCheck {
         change: change.into(),
@@ -355,6 +382,7 @@ pub(crate) fn sample() -> Results {
         conformance: Some(conformance()),
         measurements: measurements(),
         agreements: agreements(),
+        windows: windows(),
         faults: faults(),
         ratios: ratios(),
         skipped: vec![
