@@ -55,8 +55,9 @@ const EXPERIMENTS: [Experiment; 18] = [
         larger: "later",
         stat: "p50",
         shape: Shape::Curve,
-        method: "A subscriber listens for UDP pushes. The clock starts when a change is acknowledged and stops when \
-            the push that contains it arrives.",
+        method: "A subscriber of every node listens for UDP pushes. The clock starts when a registration is \
+            acknowledged and stops when a packet that lists the instance is in hand, at the node written to and at the \
+            others.",
     },
     Experiment {
         name: "deregister-latency",
@@ -82,14 +83,15 @@ const EXPERIMENTS: [Experiment; 18] = [
     },
     Experiment {
         name: "expiry-latency",
-        title: "Expiry latency",
-        does: "removes an instance that stopped beating in",
+        title: "Expiry and health",
+        does: "shows a change of health in",
         smaller: "sooner",
         larger: "later",
         stat: "p50",
         shape: Shape::Curve,
-        method: "An instance stops sending heartbeats. The clock starts at its last acknowledged beat and stops when \
-            a node no longer shows it.",
+        method: "Instances stop sending heartbeats at staggered times, and ports that the servers check are closed and \
+            opened. The clock starts at the last acknowledged beat, or when the port was closed or opened, and stops \
+            when a read of a node's true health or a pushed list first shows the change.",
     },
     Experiment {
         name: "agreement-latency",

@@ -9,6 +9,7 @@ use super::figures::{self, Group};
 use super::format;
 use super::score::{self, Score};
 use super::verdict;
+use super::window;
 use crate::results::{Outcome, Results};
 
 /// Failures that are listed; the rest are in the HTML report and in `results.json`.
@@ -39,6 +40,7 @@ pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> St
     ratio_table(&mut out, results);
     directions(&mut out, &groups);
     agreements(&mut out, results);
+    windows(&mut out, results);
     if let Some(score) = &score {
         areas(&mut out, results, score);
     }
@@ -175,6 +177,31 @@ fn agreements(out: &mut String, results: &Results) {
     for it in &lines {
         list(out, &format!("Wrong at {}", escape(&it.target)), it.wrong.iter().cloned());
     }
+}
+
+fn windows(out: &mut String, results: &Results) {
+    if results.windows.is_empty() {
+        return;
+    }
+    out.push_str("## Expiry and health\n\n");
+    out.push_str(
+        "| Target | Verdict | Change | Seen | Instances | Came after | Official nodes | Real in this run | Apart |\n",
+    );
+    out.push_str("|---|---|---|---|--:|--:|--:|--:|--:|\n");
+    let lines = window::lines(results);
+    for it in &lines {
+        let (target, change, seen) = (escape(&it.target), escape(&it.change), escape(&it.seen));
+        let (outcome, samples, range) = (it.outcome, &it.samples, &it.range);
+        let (official, real, apart) = (&it.official, &it.real, &it.difference);
+        let _ = writeln!(
+            out,
+            "| {target} | {outcome} | {change} | {seen} | {samples} | {range} | {official} | {real} | {apart} |"
+        );
+    }
+    out.push('\n');
+    let wrong = lines.iter().filter(|it| !it.wrong.is_empty());
+    let wrong = wrong.map(|it| format!("{}: {}, {}: {}", it.target, it.change, it.seen, it.wrong));
+    list(out, "Not as official nodes do it", wrong);
 }
 
 fn areas(out: &mut String, results: &Results, score: &Score<'_>) {

@@ -11,6 +11,7 @@
 //! - `figures`, `distribution`: measurements arranged for comparison
 //! - `score`, `difference`: conformance cases arranged by area and endpoint, and where two answers part
 //! - `agreement`: whether the nodes of a target hold the same, in words
+//! - `window`: whether health changed when official nodes change it, in words
 //! - `verdict`: the sentences at the top
 //! - `baseline`: this run against an earlier one
 //! - `html`, `plot`, `markdown`, `junit`: the three renderings
@@ -35,6 +36,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verdict;
+mod window;
 
 use std::path::{Path, PathBuf};
 

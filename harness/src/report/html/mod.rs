@@ -17,6 +17,7 @@ use super::figures::{self, Group};
 use super::format;
 use super::score::{self, Score};
 use super::verdict;
+use super::window;
 use crate::results::{Fault, Results, Target};
 
 /// Lines of a list taken from the results, beyond which the reader is sent to `results.json`.
@@ -42,6 +43,7 @@ struct Page {
     directions: Vec<figure::Plot>,
     agreements: Vec<agreement::Line>,
     pairs: Vec<(String, String, String)>,
+    windows: Vec<window::Line>,
     faults: Vec<FaultLine>,
     skipped: Vec<(String, String)>,
     methods: Vec<(String, &'static str)>,
@@ -134,6 +136,7 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
         directions: figure::directions(&groups)?,
         agreements: agreement::lines(results),
         pairs: agreement::pairs(results),
+        windows: window::lines(results),
         faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),
         skipped: results
             .skipped
