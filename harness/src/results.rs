@@ -362,9 +362,11 @@ pub struct WindowCheck {
     pub at: String,
     /// Seen by `read` or by `push`.
     pub by: String,
-    /// Kind of the responsible node, in a mixed cluster.
+    /// In a mixed cluster, from the kind of the responsible node to the kind of the one that showed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
+    pub direction: Option<String>,
+    /// Whether only real nodes had a part in it: what the others are held to.
+    pub is_real: bool,
     /// Pass: every instance inside. Fail: one outside or never seen. Error: it could not be judged.
     pub outcome: Outcome,
     /// Official nodes are never as early as this, ms.
@@ -375,6 +377,8 @@ pub struct WindowCheck {
     pub samples: u64,
     /// Changes that never were.
     pub missing: u64,
+    /// Instances that were gone for a while and came back before they went for good.
+    pub flickered: u64,
     /// Changes outside both the official time and what the real server showed in this run.
     pub outside: u64,
     /// Earliest, ms.

@@ -23,7 +23,7 @@ use crate::target::{Cluster, NodeKind};
 /// Stop the beats of instances, and close the ports of checked ones; say when every node shows it.
 ///
 /// Every change is held to the time in which official nodes make it, or in which real Nacos made it in the same run.
-/// Exits with 1 when a target that is not all real has an instance outside of that, or could not be judged. Takes about
+/// Exits with 1 when an instance at a node that is not real was outside of that, or could not be judged. Takes about
 /// a minute per target, and up to two and a half more for clusters: official nodes do not report health to each other
 /// in their first minute.
 #[derive(Debug, Args)]
@@ -82,10 +82,10 @@ fn line(check: &WindowCheck) -> String {
         Some((least, most)) => format!("{:.2} to {:.2} s", least / 1000.0, most / 1000.0),
         None => "not seen".to_owned(),
     };
-    let owner = check.owner.as_ref().map(|it| format!(" (owner {it})")).unwrap_or_default();
+    let direction = check.direction.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
     let reasons = if check.reasons.is_empty() { String::new() } else { format!(": {}", check.reasons.join("; ")) };
     format!(
-        "{:?} {} {}, {}, at {}{owner}, by {}: {} [official ({:.1}, {:.1}] s; real {}]{reasons}",
+        "{:?} {} {}, {}, at {}{direction}, by {}: {} [official ({:.1}, {:.1}] s; real {}]{reasons}",
         check.outcome,
         check.target,
         check.change,

@@ -37,7 +37,7 @@ pub(super) fn lines(results: &Results) -> Vec<Line> {
 }
 
 fn line(it: &WindowCheck) -> Line {
-    let owner = it.owner.as_ref().map(|kind| format!(", owner {kind}")).unwrap_or_default();
+    let direction = it.direction.as_ref().map(|it| format!(", {it}")).unwrap_or_default();
     let range = |least: Option<f64>, most: Option<f64>| match least.zip(most) {
         Some((least, most)) => format!("{} to {}", format::value(least, "ms"), format::value(most, "ms")),
         None => format::NONE.to_owned(),
@@ -47,7 +47,7 @@ fn line(it: &WindowCheck) -> Line {
         target: format::one_line(&it.target, 80),
         outcome: score::word(it.outcome),
         change: format::one_line(&format!("{}, {}", it.change, it.instances), 120),
-        seen: format::one_line(&format!("{} at {}{owner}", it.by, it.at), 120),
+        seen: format::one_line(&format!("{} at {}{direction}", it.by, it.at), 120),
         samples: if it.missing == 0 {
             format::count(it.samples)
         } else {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::board::{Board, Group, Subject};
 use super::track::State;
 use super::window::{Moment, Via};
-use crate::client::{Call, NacosClient};
+use crate::client::{Call, Instance, NacosClient};
 
 /// Last beats are spread over this: two looks at a service, so that every phase of its check occurs.
 const STAGGER: Duration = Duration::from_secs(10);
@@ -28,6 +28,10 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// How often a beat that is refused is sent again, and the pause before.
 const BEAT_TRIES: usize = 5;
 const BEAT_RETRY: Duration = Duration::from_millis(200);
+
+/// The same for the registration of a persistent instance.
+const WRITE_TRIES: usize = 5;
+const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// How long a push of lost health is waited for before a beat comes again: official nodes push after a second.
 const PUSHED: Duration = Duration::from_millis(2500);
@@ -183,8 +187,7 @@ async fn ports(board: &Board, mut nodes: Nodes, index: usize, subject: &Subject,
     let address = format!("{}:{}", instance.ip, instance.port);
     let port = OpenPort::listen(&address).await?;
     sleep(draw.begin).await;
-    let client = nodes.next()?;
-    client.send(&Call::register_checked(client.context(), instance, &cluster(index))?).await?;
+    register_checked(&mut nodes, instance, &cluster(index)).await?;
     sleep(STEADY + CLOSE_STAGGER.mul_f64(draw.stop)).await;
     let healthy = wait(board, index, &nodes, Via::Read, State::Healthy, board.now() + NOTICED).await;
     anyhow::ensure!(healthy, "not healthy on every node with its port open");
@@ -202,6 +205,20 @@ async fn ports(board: &Board, mut nodes: Nodes, index: usize, subject: &Subject,
     wait(board, index, &nodes, Via::Read, State::Healthy, sent + RECOVERED).await;
     port.close().await;
     Ok(())
+}
+
+/// Registers a persistent instance. A real cluster refuses some of many writes at once, and then takes them.
+async fn register_checked(nodes: &mut Nodes, instance: &Instance, cluster: &str) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let client = nodes.next()?;
+        match client.send(&Call::register_checked(client.context(), instance, cluster)?).await {
+            Ok(_) => return Ok(()),
+            Err(error) if tries == WRITE_TRIES => return Err(error.into()),
+            Err(_) => sleep(WRITE_RETRY).await,
+        }
+    }
 }
 
 /// Name of the cluster of a checked instance: each has one, because one task checks all instances of a cluster and one

@@ -145,7 +145,18 @@ impl Board {
     /// The change that a moment is at an observer, once it was seen.
     pub(super) fn change(&self, subject: usize, node: usize, via: Via, moment: Moment) -> Option<Change> {
         let origin = self.origin(subject, moment)?;
-        self.tracks.lock().get(&(subject, node, via))?.first(state_at(moment), origin.sent)
+        let tracks = self.tracks.lock();
+        let track = tracks.get(&(subject, node, via))?;
+        match moment {
+            Moment::Gone => track.gone(origin.sent),
+            _ => track.first(state_at(moment), origin.sent),
+        }
+    }
+
+    /// How often a subject whose beats had stopped went from an observer and came back.
+    pub(super) fn flickers(&self, subject: usize, node: usize, via: Via) -> u64 {
+        let Some(origin) = self.origin(subject, Moment::Gone) else { return 0 };
+        self.tracks.lock().get(&(subject, node, via)).map_or(0, |it| it.flickers(origin.sent))
     }
 
     fn with(&self, subject: usize, node: usize, via: Via, update: impl FnOnce(&mut Track)) {

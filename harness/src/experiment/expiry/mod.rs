@@ -46,6 +46,9 @@ pub const NAME: &str = "expiry-latency";
 /// not hear of health. On a busy machine it took half a minute longer.
 const REPORTS_LIMIT: Duration = Duration::from_secs(150);
 
+/// Official nodes leave the old Raft within seconds of knowing every member.
+const SWITCH_LIMIT: Duration = Duration::from_secs(60);
+
 /// How much longer than the longest window a change is waited for.
 const GRACE: Duration = Duration::from_secs(6);
 
@@ -79,8 +82,25 @@ pub struct Key {
     pub seat: Seat,
     /// How it was seen.
     pub via: Via,
-    /// Kind of the responsible node, in a mixed cluster.
-    pub owner: Option<&'static str>,
+    /// In a mixed cluster, the kind of the responsible node, and of the one it was seen at.
+    pub path: Option<Path>,
+}
+
+/// From the responsible node to the one a change was seen at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path {
+    /// Kind of the responsible node.
+    pub owner: &'static str,
+    /// Kind of the node that showed the change.
+    pub observer: &'static str,
+}
+
+impl Path {
+    /// Whether only real nodes had a part in it.
+    pub fn is_real(self) -> bool {
+        let real = kind_name(NodeKind::Nacos);
+        self.owner == real && self.observer == real
+    }
 }
 
 /// What was seen for one row.
@@ -90,6 +110,18 @@ pub struct Row {
     pub sightings: Vec<Sighting>,
     /// Changes that were waited for in vain.
     pub missing: u64,
+    /// Instances that went and came back before they went for good.
+    pub flickers: u64,
+}
+
+impl Row {
+    /// Everything of two rows.
+    pub fn merged(mut self, other: &Self) -> Self {
+        self.sightings.extend(&other.sightings);
+        self.missing += other.missing;
+        self.flickers += other.flickers;
+        self
+    }
 }
 
 /// What was seen at one target.
@@ -114,8 +146,8 @@ impl Seen {
                 .with("instances", key.group.name())
                 .with("at", key.seat.name())
                 .with("by", key.via.name());
-            if let Some(owner) = key.owner {
-                observation = observation.with("owner", owner);
+            if let Some(path) = key.path {
+                observation = observation.with("direction", format!("{}→{}", path.owner, path.observer));
             }
             observation.errors = row.missing;
             observation
@@ -130,6 +162,8 @@ impl Seen {
 /// # Errors
 /// When the set-up fails, or the nodes do not report health to each other.
 pub async fn run(session: &Session<'_>, plan: ExpiryPlan) -> Result<Seen> {
+    // Persistent writes are refused before.
+    session.cluster.wait_consensus_switch(SWITCH_LIMIT).await?;
     let services = owned(session, "e")?;
     let residents: Vec<Instance> =
         services.iter().enumerate().map(|(index, service)| session.instance(service, 60_000 + index)).collect();
@@ -317,12 +351,13 @@ fn due(session: &Session<'_>, board: &Board) -> Vec<Due> {
         for moment in it.group.moments().iter().filter(|moment| board.origin(subject, **moment).is_some()) {
             for node in 0..nodes.len() {
                 let seat = if node == it.owner { Seat::Owner } else { Seat::Other };
-                let owner = nodes.get(it.owner).filter(|_| mixed).map(|it| kind_name(it.kind));
+                let kinds = nodes.get(it.owner).zip(nodes.get(node)).filter(|_| mixed);
+                let path = kinds.map(|(owner, at)| Path { owner: kind_name(owner.kind), observer: kind_name(at.kind) });
                 for via in vias {
                     if !board.can_show(subject, node, *via, *moment) {
                         continue;
                     }
-                    let key = Key { moment: *moment, group: it.group, seat, via: *via, owner };
+                    let key = Key { moment: *moment, group: it.group, seat, via: *via, path };
                     let is_seen = board.change(subject, node, *via, *moment).is_some();
                     all.push(Due { key, subject, node, is_seen });
                 }
@@ -337,7 +372,10 @@ fn rows(session: &Session<'_>, board: &Board) -> BTreeMap<Key, Row> {
     for due in due(session, board) {
         let change = board.change(due.subject, due.node, due.key.via, due.key.moment);
         let origin = board.origin(due.subject, due.key.moment);
+        let is_gone = due.key.moment == Moment::Gone;
+        let flickers = if is_gone { board.flickers(due.subject, due.node, due.key.via) } else { 0 };
         let row = rows.entry(due.key).or_default();
+        row.flickers += u64::from(flickers > 0);
         match change.zip(origin) {
             Some((change, origin)) => row.sightings.push(Sighting::of(change, origin)),
             None => row.missing += 1,

@@ -55,6 +55,18 @@ impl Track {
         self.changes.iter().skip(1).copied().find(|it| it.state == state && it.seen > after)
     }
 
+    /// When it was last seen to go for good; nothing while it is there.
+    pub fn gone(&self, after: Duration) -> Option<Change> {
+        self.changes.iter().skip(1).copied().next_back().filter(|it| it.state == State::Absent && it.seen > after)
+    }
+
+    /// How often it went after `after` and came back.
+    pub fn flickers(&self, after: Duration) -> u64 {
+        let absent = |it: &&Change| it.state == State::Absent && it.seen > after;
+        let went = self.changes.iter().skip(1).filter(absent).count() as u64;
+        went - u64::from(self.gone(after).is_some())
+    }
+
     /// What the observer knew at a time.
     pub fn known_at(&self, time: Duration) -> Option<State> {
         self.changes.iter().rev().find(|it| it.seen <= time).map(|it| it.state)
@@ -120,7 +132,11 @@ mod tests {
         assert!((sighting.least_ms - 50.0).abs() < 1e-6 && (sighting.most_ms - 190.0).abs() < 1e-6);
         assert_eq!(track.first(State::Healthy, ms(0)), None, "it began so");
         assert_eq!((track.known_at(ms(209)), track.known_at(ms(210))), (Some(State::Healthy), Some(State::Unhealthy)));
-        assert_eq!(track.now(), Some(State::Absent));
+        assert_eq!((track.now(), track.flickers(ms(0))), (Some(State::Absent), 0));
+        track.look(State::Healthy, ms(400), ms(410));
+        assert_eq!((track.gone(ms(0)), track.flickers(ms(0))), (None, 1), "it came back");
+        track.look(State::Absent, ms(500), ms(510));
+        assert_eq!((track.gone(ms(0)).map(|it| it.seen), track.flickers(ms(0))), (Some(ms(510)), 1));
     }
 
     #[test]

@@ -9,39 +9,48 @@ pub fn verdicts(seen: &[Seen]) -> Vec<WindowCheck> {
     seen.iter().flat_map(|target| target.rows.iter().map(|(key, row)| verdict(target, key, row, seen))).collect()
 }
 
+/// Whether only real nodes had a part in a row.
+fn is_real(target: &Seen, key: &Key) -> bool {
+    target.is_real || key.path.is_some_and(super::Path::is_real)
+}
+
 fn verdict(target: &Seen, key: &Key, row: &Row, seen: &[Seen]) -> WindowCheck {
     // A real server is held to how it works, not to itself.
-    let real = if target.is_real { Vec::new() } else { beside(key, seen) };
-    let values: Vec<f64> = row.sightings.iter().map(|it| it.value_ms).collect();
+    let real = if is_real(target, key) { Row::default() } else { beside(key, seen) };
+    let values = |row: &Row| row.sightings.iter().map(|it| it.value_ms).collect::<Vec<f64>>();
+    let (own, of_real) = (values(row), values(&real));
     let window = official(key.moment, key.seat, key.via, key.group.timeouts());
-    let judged = judge(window, &row.sightings, row.missing, range(&real));
+    let judged = judge(window, row, &real);
     WindowCheck {
         target: target.target.clone(),
         change: key.moment.name().to_owned(),
         instances: key.group.name().to_owned(),
         at: key.seat.name().to_owned(),
         by: key.via.name().to_owned(),
-        owner: key.owner.map(ToOwned::to_owned),
+        direction: key.path.map(|it| format!("{}→{}", it.owner, it.observer)),
+        is_real: is_real(target, key),
         outcome: judged.outcome,
         above_ms: window.above_ms,
         at_most_ms: window.at_most_ms,
-        samples: values.len() as u64,
+        samples: own.len() as u64,
         missing: row.missing,
+        flickered: row.flickers,
         outside: judged.outside,
-        min_ms: range(&values).map(|it| it.0),
-        max_ms: range(&values).map(|it| it.1),
-        real_min_ms: range(&real).map(|it| it.0),
-        real_max_ms: range(&real).map(|it| it.1),
-        difference: difference(&values, &real),
+        min_ms: range(&own).map(|it| it.0),
+        max_ms: range(&own).map(|it| it.1),
+        real_min_ms: range(&of_real).map(|it| it.0),
+        real_max_ms: range(&of_real).map(|it| it.1),
+        difference: difference(&own, &of_real),
         reasons: judged.reasons,
     }
 }
 
-/// What all-real targets showed for the same change; who is responsible among them makes no difference.
-fn beside(key: &Key, seen: &[Seen]) -> Vec<f64> {
-    let same = Key { owner: None, ..key.clone() };
-    let rows = seen.iter().filter(|it| it.is_real).filter_map(|it| it.rows.get(&same));
-    rows.flat_map(|row| row.sightings.iter().map(|it| it.value_ms)).collect()
+/// What real nodes showed for the same change, in targets of their own and among themselves in mixed ones.
+fn beside(key: &Key, seen: &[Seen]) -> Row {
+    let same = |it: &Key| (it.moment, it.group, it.seat, it.via) == (key.moment, key.group, key.seat, key.via);
+    let rows = seen.iter().flat_map(|target| target.rows.iter().map(move |(key, row)| (target, key, row)));
+    let real = rows.filter(|(target, key, _)| same(key) && is_real(target, key));
+    real.fold(Row::default(), |sum, (_, _, row)| sum.merged(row))
 }
 
 fn range(values: &[f64]) -> Option<(f64, f64)> {
@@ -49,31 +58,38 @@ fn range(values: &[f64]) -> Option<(f64, f64)> {
     Some((least, values.iter().copied().max_by(f64::total_cmp)?))
 }
 
-/// Whether all rows of the targets that are to be held to something passed: of those that are not all real, or of all
-/// when there are no others. What could not be judged did not pass.
+/// Whether every target is held to something and passed: rows in which others than real nodes had a part, or all rows
+/// when there are only real ones. What could not be judged did not pass.
 pub fn held(seen: &[Seen], checks: &[WindowCheck]) -> bool {
     let has_subject = seen.iter().any(|it| !it.is_real);
-    let held: Vec<&Seen> = seen.iter().filter(|it| !(has_subject && it.is_real)).collect();
-    let passed = |it: &&Seen| {
-        let mut own = checks.iter().filter(|check| check.target == it.target).peekable();
+    let passed = |target: &Seen| {
+        let own = checks.iter().filter(|it| it.target == target.target && !(has_subject && it.is_real));
+        let mut own = own.peekable();
         own.peek().is_some() && own.all(|check| check.outcome == Outcome::Pass)
     };
-    !held.is_empty() && held.iter().all(passed)
+    let mut held = seen.iter().filter(|it| !(has_subject && it.is_real)).peekable();
+    held.peek().is_some() && held.all(passed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::expiry::Group;
     use crate::experiment::expiry::track::Sighting;
     use crate::experiment::expiry::window::{Moment, Seat, Via};
+    use crate::experiment::expiry::{Group, Path};
 
-    fn seen(target: &str, is_real: bool, values: &[f64], missing: u64) -> Seen {
-        let owner = target.contains('+').then_some("tandem");
-        let key = Key { moment: Moment::Gone, group: Group::Default, seat: Seat::Owner, via: Via::Read, owner };
+    fn key(path: Option<Path>) -> Key {
+        Key { moment: Moment::Gone, group: Group::Default, seat: Seat::Owner, via: Via::Read, path }
+    }
+
+    fn row(values: &[f64], missing: u64) -> Row {
         let sighting = |it: &f64| Sighting { value_ms: *it, least_ms: it - 50.0, most_ms: it + 5.0 };
-        let row = Row { sightings: values.iter().map(sighting).collect(), missing };
-        Seen { target: target.into(), is_real, rows: [(key, row)].into(), not_done: Vec::new() }
+        Row { sightings: values.iter().map(sighting).collect(), missing, flickers: 0 }
+    }
+
+    fn seen(target: &str, values: &[f64], missing: u64) -> Seen {
+        let rows = [(key(None), row(values, missing))].into();
+        Seen { target: target.into(), is_real: target.ends_with("nacos"), rows, not_done: Vec::new() }
     }
 
     fn outcome(all: &[Seen]) -> (bool, Vec<Outcome>) {
@@ -83,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_target_is_judged_beside_the_real_one_and_the_real_one_by_how_it_works() {
-        let real = seen("3xnacos", true, &[30_500.0, 36_500.0], 0);
-        let tandem = seen("2xnacos+tandem", false, &[30_100.0, 36_000.0], 0);
+        let real = seen("3xnacos", &[30_500.0, 36_500.0], 0);
+        let tandem = seen("3xtandem", &[30_100.0, 36_000.0], 0);
         assert_eq!(outcome(&[real.clone(), tandem.clone()]), (true, vec![Outcome::Fail, Outcome::Pass]));
         assert_eq!(outcome(std::slice::from_ref(&tandem)), (false, vec![Outcome::Fail]));
         let check = verdicts(&[real, tandem]).remove(1);
@@ -94,12 +110,29 @@ mod tests {
 
     #[test]
     fn a_planted_value_fails_the_run() {
-        let real = seen("3xnacos", true, &[31_000.0, 34_000.0], 0);
+        let real = seen("3xnacos", &[31_000.0, 34_000.0], 0);
         for (values, missing) in [(vec![29_000.0, 31_000.0], 0), (vec![31_000.0, 40_000.0], 0), (vec![31_000.0], 1)] {
-            let tandem = seen("3xtandem", false, &values, missing);
+            let tandem = seen("3xtandem", &values, missing);
             assert_eq!(outcome(&[real.clone(), tandem]), (false, vec![Outcome::Pass, Outcome::Fail]));
         }
-        assert!(!outcome(&[real.clone(), seen("3xtandem", false, &[], 0)]).0, "nothing seen is not a pass");
+        assert!(!outcome(&[real.clone(), seen("3xtandem", &[], 0)]).0, "nothing seen is not a pass");
         assert!(outcome(&[real]).0);
+    }
+
+    #[test]
+    fn in_a_mixed_cluster_the_real_nodes_among_themselves_are_the_reference() {
+        let path = |owner, observer| key(Some(Path { owner, observer }));
+        let mixed = |from_real: f64| Seen {
+            rows: [
+                (path("nacos", "nacos"), row(&[36_500.0], 0)),
+                (path("nacos", "tandem"), row(&[from_real], 0)),
+                (path("tandem", "nacos"), row(&[31_000.0], 0)),
+            ]
+            .into(),
+            ..seen("2xnacos+tandem", &[], 0)
+        };
+        let (fail, pass) = (Outcome::Fail, Outcome::Pass);
+        assert_eq!(outcome(&[mixed(36_000.0)]), (true, vec![fail, pass, pass]));
+        assert_eq!(outcome(&[mixed(37_000.0)]), (false, vec![fail, fail, pass]));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::Row;
 use super::track::Sighting;
 use crate::results::Outcome;
 
@@ -151,11 +152,13 @@ pub struct Judged {
     pub reasons: Vec<String>,
 }
 
-/// Judges what was seen. `missing` changes were waited for in vain; `real` is the range the real server showed in the
-/// same run.
-pub fn judge(window: Window, sightings: &[Sighting], missing: u64, real: Option<(f64, f64)>) -> Judged {
-    let above = real.map_or(window.above_ms, |(least, _)| least.min(window.above_ms));
-    let at_most = real.map_or(window.at_most_ms, |(_, most)| most.max(window.at_most_ms));
+/// Judges what was seen, beside what the real server showed in the same run; a row of the real server itself is judged
+/// beside nothing.
+pub fn judge(window: Window, row: &Row, real: &Row) -> Judged {
+    let sightings = &row.sightings;
+    let bound =
+        |bound: f64, choose: fn(f64, f64) -> f64| real.sightings.iter().map(|it| it.value_ms).fold(bound, choose);
+    let (above, at_most) = (bound(window.above_ms, f64::min), bound(window.at_most_ms, f64::max));
     let is_early = |it: &Sighting| it.most_ms + TOLERANCE_MS <= above;
     let is_late = |it: &Sighting| it.least_ms > at_most + TOLERANCE_MS;
     let outside: Vec<&Sighting> = sightings.iter().filter(|it| is_early(it) || is_late(it)).collect();
@@ -175,14 +178,24 @@ pub fn judge(window: Window, sightings: &[Sighting], missing: u64, real: Option<
             worst / 1000.0
         ));
     }
-    if missing > 0 {
-        reasons.push(format!("{missing} never seen"));
+    let mut excused = Vec::new();
+    for (count, real, what) in [
+        (row.missing, real.missing, "never seen"),
+        (row.flickers, real.flickers, "gone and back before they went for good"),
+    ] {
+        // What happens to the real server too may be the machine's doing: no failure, and no pass either.
+        match (count, real) {
+            (0, _) => {}
+            (_, 0) => reasons.push(format!("{count} {what}")),
+            _ => excused.push(format!("{count} {what}, and {real} at the real server")),
+        }
     }
     let failed = !reasons.is_empty();
+    reasons.extend(excused);
     if blurred > 0 {
         reasons.push(format!("{blurred} cannot be placed: the harness did not get to look for over a second"));
     }
-    if sightings.is_empty() && missing == 0 {
+    if sightings.is_empty() && row.missing == 0 {
         reasons.push("nothing was seen and nothing was due".to_owned());
     }
     let outcome = match (failed, reasons.is_empty()) {
@@ -223,6 +236,13 @@ mod tests {
         official(Moment::Unhealthy, Seat::Owner, Via::Read, DEFAULTS)
     }
 
+    /// The verdict on changes to unhealthy at the owner, beside real ones.
+    fn judged(sightings: &[Sighting], missing: u64, real: &[f64]) -> Judged {
+        let row = Row { sightings: sightings.to_vec(), missing, flickers: 0 };
+        let real = Row { sightings: real.iter().map(|it| at(*it)).collect(), ..Row::default() };
+        judge(unhealthy(), &row, &real)
+    }
+
     #[test]
     fn the_windows_are_those_of_the_checklist() {
         let of = |moment, seat, via| {
@@ -240,33 +260,42 @@ mod tests {
     #[test]
     fn one_instance_outside_fails_all_of_them() {
         let inside: Vec<Sighting> = (0..50).map(|it| at(15_100.0 + f64::from(it) * 100.0)).collect();
-        assert_eq!(judge(unhealthy(), &inside, 0, None).outcome, Outcome::Pass);
+        assert_eq!(judged(&inside, 0, &[]).outcome, Outcome::Pass);
         for planted in [14_900.0, 20_700.0] {
             let mut values = inside.clone();
             values.push(at(planted));
-            let judged = judge(unhealthy(), &values, 0, None);
-            assert_eq!((judged.outcome, judged.outside), (Outcome::Fail, 1), "{planted}");
-            assert!(judged.reasons[0].contains("1 of 51 outside"), "{:?}", judged.reasons);
+            let found = judged(&values, 0, &[]);
+            assert_eq!((found.outcome, found.outside), (Outcome::Fail, 1), "{planted}");
+            assert!(found.reasons[0].contains("1 of 51 outside"), "{:?}", found.reasons);
         }
-        assert_eq!(judge(unhealthy(), &inside, 1, None).outcome, Outcome::Fail, "one that never came");
+        assert_eq!(judged(&inside, 1, &[]).outcome, Outcome::Fail, "one that never came");
     }
 
     #[test]
     fn what_the_real_server_showed_widens_the_window_and_nothing_more() {
         let values = [at(20_900.0)];
-        assert_eq!(judge(unhealthy(), &values, 0, None).outcome, Outcome::Fail);
-        assert_eq!(judge(unhealthy(), &values, 0, Some((15_200.0, 21_000.0))).outcome, Outcome::Pass);
-        assert_eq!(judge(unhealthy(), &values, 0, Some((15_200.0, 20_600.0))).outcome, Outcome::Fail);
-        assert_eq!(judge(unhealthy(), &[at(15_100.0)], 0, Some((16_000.0, 17_000.0))).outcome, Outcome::Pass);
+        assert_eq!(judged(&values, 0, &[]).outcome, Outcome::Fail);
+        assert_eq!(judged(&values, 0, &[15_200.0, 21_000.0]).outcome, Outcome::Pass);
+        assert_eq!(judged(&values, 0, &[15_200.0, 20_600.0]).outcome, Outcome::Fail);
+        assert_eq!(judged(&[at(15_100.0)], 0, &[16_000.0, 17_000.0]).outcome, Outcome::Pass);
     }
 
     #[test]
     fn what_cannot_be_placed_is_unknown_and_nothing_is_not_a_pass() {
         let blurred = Sighting { value_ms: 22_000.0, least_ms: 19_000.0, most_ms: 22_010.0 };
-        assert_eq!(judge(unhealthy(), &[at(16_000.0), blurred], 0, None).outcome, Outcome::Error);
-        assert_eq!(judge(unhealthy(), &[], 0, None).outcome, Outcome::Error);
+        assert_eq!(judged(&[at(16_000.0), blurred], 0, &[]).outcome, Outcome::Error);
+        assert_eq!(judged(&[], 0, &[]).outcome, Outcome::Error);
         let early = Sighting { value_ms: 14_000.0, least_ms: 10_000.0, most_ms: 14_100.0 };
-        assert_eq!(judge(unhealthy(), &[early], 0, None).outcome, Outcome::Fail, "early is early, however blurred");
+        assert_eq!(judged(&[early], 0, &[]).outcome, Outcome::Fail, "early is early, however blurred");
+    }
+
+    #[test]
+    fn what_the_real_server_loses_too_is_neither_a_failure_nor_a_pass() {
+        let row = |missing, flickers| Row { sightings: vec![at(16_000.0)], missing, flickers };
+        assert_eq!(judge(unhealthy(), &row(1, 0), &row(0, 5)).outcome, Outcome::Fail);
+        assert_eq!(judge(unhealthy(), &row(0, 1), &Row::default()).outcome, Outcome::Fail);
+        assert_eq!(judge(unhealthy(), &row(1, 1), &row(2, 1)).outcome, Outcome::Error);
+        assert_eq!(judge(unhealthy(), &row(0, 0), &row(2, 1)).outcome, Outcome::Pass);
     }
 
     #[test]
