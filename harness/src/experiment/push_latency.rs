@@ -79,7 +79,7 @@ impl Rows {
 /// # Errors
 /// When there is no UDP port or the clean-up cannot connect.
 pub async fn run(session: &Session<'_>, samples: usize) -> Result<Vec<Observation>> {
-    let subscribers = try_join_all(session.clients.iter().map(|_| Subscriber::open())).await?;
+    let subscribers = try_join_all(session.clients.iter().map(|it| Subscriber::open(it.address()))).await?;
     let mut random = session.random(NAME);
     let mut rows = Rows::of(session);
     let mut registered = Vec::new();

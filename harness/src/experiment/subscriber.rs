@@ -3,6 +3,7 @@
 //! bytes on.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -60,20 +61,26 @@ pub(super) struct Pushed {
 #[derive(Debug)]
 pub(super) struct Subscriber {
     socket: UdpSocket,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Subscriber {
-    /// Opens a port on loopback.
-    pub(super) async fn open() -> Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.context("a UDP port for pushes")?;
-        let port = socket.local_addr().context("a UDP port for pushes")?.port();
-        Ok(Self { socket, port })
+    /// Opens a port on the address that this machine has towards `node`, `host:port`.
+    pub(super) async fn open(node: &str) -> Result<Self> {
+        let what = "a UDP port for pushes";
+        let route = UdpSocket::bind("0.0.0.0:0").await.context(what)?;
+        // Sends nothing: it only chooses the way.
+        route.connect(node).await.with_context(|| format!("the way to {node}"))?;
+        let ip = route.local_addr().context(what)?.ip();
+        let socket = UdpSocket::bind((ip, 0)).await.context(what)?;
+        let address = socket.local_addr().context(what)?;
+        Ok(Self { socket, address })
     }
 
     /// Asks `client`'s node for the service, which subscribes for ten seconds.
     pub(super) async fn subscribe(&self, client: &NacosClient, service: &str) -> Result<()> {
-        let call = Call::subscribe(client.context(), service, "127.0.0.1", self.port)?;
+        let ip = self.address.ip().to_string();
+        let call = Call::subscribe(client.context(), service, &ip, self.address.port())?;
         client.send(&call).await.context("subscribing")?;
         Ok(())
     }

@@ -200,7 +200,7 @@ pub(super) async fn read(board: Arc<Board>, client: Arc<NacosClient>, node: usiz
 
 /// Subscribes to services at a node and takes what is pushed until dropped.
 pub(super) async fn listen(board: Arc<Board>, client: Arc<NacosClient>, node: usize, services: Vec<String>) {
-    let subscriber = match Subscriber::open().await {
+    let subscriber = match Subscriber::open(client.address()).await {
         Ok(subscriber) => subscriber,
         Err(error) => return board.problem(format!("{error:#}")),
     };
