@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tandem::agreement::ring::responsible;
 use tandem::doctor::{doctor, is_reference_required};
 use tandem::target::{Cluster, LaunchOptions, NodeKind, Silent, TargetSpec, launch};
 
@@ -101,13 +102,10 @@ fn addresses(value: &Value) -> Vec<&str> {
 
 /// A name with this prefix that the node at `owner` of three is responsible for.
 fn name_owned_by(cluster: &Cluster, owner: usize, prefix: &str) -> String {
-    let mut addresses: Vec<&str> = cluster.nodes.iter().map(|node| node.address.as_str()).collect();
-    addresses.sort_unstable();
-    let slot = addresses.iter().position(|address| *address == cluster.nodes[owner].address).unwrap();
-    let hash = |name: &str| name.bytes().fold(0i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+    let addresses: Vec<&str> = cluster.nodes.iter().map(|node| node.address.as_str()).collect();
     (0..)
         .map(|n| format!("{prefix}{n}"))
-        .find(|name| (hash(&format!("DEFAULT_GROUP@@{name}")) % i32::MAX).unsigned_abs() as usize % 3 == slot)
+        .find(|name| responsible(&format!("DEFAULT_GROUP@@{name}"), &addresses) == Some(addresses[owner]))
         .unwrap()
 }
 
