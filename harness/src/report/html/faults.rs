@@ -205,7 +205,7 @@ mod tests {
         let lane = lane(&fault, &Colours(&names));
         assert_eq!(lane.availability, [(0.0, 500.0, 1.0), (1_500.0, 2_500.0, 0.25)]);
         assert_eq!(lane.missing, [(500.0, 1_500.0, 3.0), (1_500.0, 2_500.0, 0.0)]);
-        assert_eq!(availability(&fault.samples).unwrap(), "78.6 % answered, 25 % at worst");
+        assert_eq!(availability(&fault.samples).unwrap(), "78.5 % answered, 25 % at worst");
         assert_eq!(availability(&[]), None);
     }
 

@@ -166,7 +166,7 @@ mod tests {
         let lines = [line(&[(1.0, 900.0), (8.0, 4_000.0), (64.0, 9_000.0), (512.0, 9_100.0)])];
         for size in [Size::Wide, Size::Narrow] {
             let svg = scaling(&lines, "connections", "1/s", "x", size).unwrap();
-            for value in ["1.00", "8.00", "64.0", "512", "10,000 /s"] {
+            for value in ["1", "8", "64", "512", "10,000 /s"] {
                 assert!(svg.contains(&format!("\n{value}\n")), "{value} is not named: {svg}");
             }
             assert_eq!(svg.matches("<circle").count(), 4 + 8);
@@ -178,7 +178,7 @@ mod tests {
     fn values_that_are_far_apart_stand_on_a_logarithmic_axis() {
         let lines = [line(&[(3.0, 2.0), (5.0, 3.0)]), line(&[(3.0, 2_000.0), (5.0, 9_000.0)])];
         let svg = scaling(&lines, "members", "ms", "x", Size::Wide).unwrap();
-        assert!(svg.contains("\n10 s\n") && svg.contains("\n1.00 ms\n") || svg.contains("\n10.0 ms\n"), "{svg}");
+        assert!(svg.contains("\n3 s\n") && svg.contains("\n10 ms\n"), "{svg}");
     }
 
     #[test]

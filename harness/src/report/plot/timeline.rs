@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(svg.matches("fill=\"#F4E6CF\"").count(), 4, "{svg}");
             assert_eq!(svg.matches("<rect").count(), 6);
             assert_eq!(svg.matches("<circle").count(), 2);
-            assert!(svg.contains("\n100 %\n") && svg.contains("\n20.0 s\n"), "{svg}");
+            assert!(svg.contains("\n100 %\n") && svg.contains("\n20 s\n"), "{svg}");
             assert!(svg.contains("#0B62B5") && svg.contains("#C24A0A"));
         }
     }
