@@ -282,6 +282,7 @@ mod tests {
             area: "x".to_owned(),
             endpoint: "GET /".to_owned(),
             group: String::new(),
+            difference: None,
             target: target.to_owned(),
             outcome,
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),

@@ -335,6 +335,7 @@ impl Verdict<'_> {
             area: self.case.area.clone(),
             endpoint: group::endpoint(self.case),
             group: group::group(self.case).to_owned(),
+            difference: None,
             target: self.target.to_owned(),
             outcome,
             tags: self.case.tags.clone(),

@@ -129,6 +129,7 @@ fn judge(id: &str, target: &str, expected: &Given, observed: &Given, known: &Dif
         area: AREA.to_owned(),
         endpoint: "POST /nacos/v1/ns/instance".to_owned(),
         group: "name and address".to_owned(),
+        difference: None,
         target: target.to_owned(),
         outcome: Outcome::Error,
         tags: vec!["ephemeral".to_owned()],

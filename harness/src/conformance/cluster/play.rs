@@ -217,6 +217,7 @@ pub(super) fn open_result(case: &Case, cast: &Cast, target: &str) -> CaseResult 
         area: case.area.clone(),
         endpoint: group::endpoint(case),
         group: group::group(case).to_owned(),
+        difference: None,
         target: target.to_owned(),
         outcome: Outcome::Error,
         tags: case.tags.clone(),

@@ -2,6 +2,7 @@
 //!
 //! The same page is what a published site shows of a run; [`site`] has the pages around it.
 
+mod boards;
 mod faults;
 mod figure;
 mod headline;
@@ -120,7 +121,7 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
             .collect(),
         comparison: comparison.map(compared),
         cards: figure::cards(results, &groups, &colours),
-        conformance: score.as_ref().map(|score| matrix::view(results, score, &colours)),
+        conformance: score.as_ref().map(|score| matrix::view(reference_of(results), score, &colours)),
         plots: curves.iter().map(|group| figure::plot(results, group, &colours)).collect::<anyhow::Result<_>>()?,
         scalings,
         bars: bars.iter().filter(|it| !is_scaled(it)).map(|group| figure::bars(results, group, &colours)).collect(),
@@ -156,6 +157,11 @@ impl Colours<'_> {
     fn of(&self, target: &str) -> usize {
         self.0.iter().position(|it| it == target).unwrap_or(0) % super::plot::PALETTE.len()
     }
+}
+
+/// What the calls were compared with.
+fn reference_of(results: &Results) -> &str {
+    results.conformance.as_ref().map(|it| it.reference.as_str()).unwrap_or_default()
 }
 
 fn facts(results: &Results) -> Vec<(&'static str, String)> {
