@@ -68,13 +68,20 @@ impl<'a> Score<'a> {
             let cases = results.conformance.iter().flat_map(|it| &it.cases).filter(move |it| it.target == *target);
             cases.map(move |case| (column, case))
         });
+        // Results from before there were groups take the group that another run knows for the same case.
+        let known: BTreeMap<&str, &str> = judged
+            .clone()
+            .filter(|(_, it)| !it.group.is_empty())
+            .map(|(_, it)| (it.id.as_str(), it.group.as_str()))
+            .collect();
         for (column, case) in judged {
+            let group = known.get(case.id.as_str()).copied().unwrap_or_default();
             let area = areas.entry(&case.area).or_insert_with(|| vec![Counts::default(); width]);
             count(area, column, case.outcome);
-            let at = *endpoint_at.entry((&case.endpoint, &case.group)).or_insert_with(|| {
+            let at = *endpoint_at.entry((&case.endpoint, group)).or_insert_with(|| {
                 endpoints.push(Endpoint {
                     name: case.endpoint.clone(),
-                    group: case.group.clone(),
+                    group: group.to_owned(),
                     counts: vec![Counts::default(); width],
                     cases: Vec::new(),
                 });
@@ -82,7 +89,7 @@ impl<'a> Score<'a> {
             });
             let Some(endpoint) = endpoints.get_mut(at) else { continue };
             count(&mut endpoint.counts, column, case.outcome);
-            let at = *case_at.entry((&case.endpoint, &case.group, &case.id)).or_insert_with(|| {
+            let at = *case_at.entry((&case.endpoint, group, &case.id)).or_insert_with(|| {
                 endpoint.cases.push(Case { id: &case.id, results: Vec::new() });
                 endpoint.cases.len() - 1
             });
@@ -162,6 +169,14 @@ pub(super) fn shortfall(counts: &Counts) -> String {
         })
         .collect();
     words.join(", ")
+}
+
+/// `4 differ, 7 kept`: [`shortfall`] where there is little room.
+pub(super) fn brief(counts: &Counts) -> String {
+    let parts =
+        [(counts.fail, "differ"), (counts.error, "not judged"), (counts.kept, "kept"), (counts.skip, "not tried")];
+    let said = parts.iter().filter(|(number, _)| *number > 0);
+    said.map(|(number, what)| format!("{} {what}", format::count(u64::from(*number)))).collect::<Vec<_>>().join(", ")
 }
 
 /// The word of an outcome, as in `results.json`.

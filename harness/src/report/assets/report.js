@@ -20,14 +20,13 @@
     var count = box.querySelector(".filter-count");
     var table = box.querySelector(".matrix");
     var endpoints = all(".endpoint", box).map(function (node) {
-      var path = node.querySelector(".path").textContent.toLowerCase();
-      var group = node.querySelector(".group").textContent.toLowerCase();
+      var path = node.querySelector(".path").textContent.toLowerCase().replace(/\s+/g, " ");
       var short = (node.dataset.short || "").split(" ").map(Number);
       var cases = all(".case", node).map(function (item) {
         return {
           node: item,
           area: item.dataset.area,
-          words: path + " " + group + " " + item.dataset.area.toLowerCase() + " " + item.textContent.toLowerCase(),
+          words: path + " " + item.dataset.area.toLowerCase() + " " + item.textContent.toLowerCase(),
           outcomes: item.dataset.outcomes.split(" "),
         };
       });
@@ -71,7 +70,7 @@
       endpoints.slice().sort(by).forEach(function (it) { table.appendChild(it.node); });
     }
     // The name of a target puts its differences first.
-    all(".matrix-head span", box).slice(2).forEach(function (head, column) {
+    all(".matrix-head span", box).slice(1).forEach(function (head, column) {
       var button = document.createElement("button");
       button.type = "button";
       button.title = "most differences first";

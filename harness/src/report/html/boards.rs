@@ -31,7 +31,9 @@ struct BoardView {
 struct ColumnView {
     target: String,
     colour: usize,
-    /// `1,172 of 1,213 (96.6 %)`.
+    /// `96.6 %`.
+    share: String,
+    /// `1,172 of 1,213`.
     alike: String,
     kept: String,
     differ: String,
@@ -127,7 +129,8 @@ fn board_view(board: &Board<'_>) -> BoardView {
         ColumnView {
             target: format::one_line(target, 80),
             colour: colours.of(target),
-            alike: score::share(&counts),
+            share: format::percent(u64::from(counts.pass), score::tried(&counts)),
+            alike: format!("{} of {}", format::count(u64::from(counts.pass)), format::count(score::tried(&counts))),
             kept: number(counts.kept),
             differ: number(counts.fail),
             unjudged: number(counts.error),

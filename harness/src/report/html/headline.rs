@@ -164,6 +164,8 @@ fn breaks(results: &Results, score: Option<&Score<'_>>) -> Tile {
     let (held, tried) = faults(results);
     if tried > 0 {
         more.push(format!("{} of {} fault scenarios held", format::count(held), format::count(tried)));
+    } else {
+        more.push("no fault scenario in this run".to_owned());
     }
     if !results.skipped.is_empty() {
         more.push(format!("{} not tried", format::plural(results.skipped.len() as u64, "thing", "things")));

@@ -41,6 +41,8 @@ struct Cell {
     kind: &'static str,
     /// What fell short, in words.
     shortfall: String,
+    /// The same where there is little room.
+    brief: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +168,7 @@ fn cells(counts: &[Counts], score: &Score<'_>) -> Vec<Cell> {
             _ => "some",
         },
         shortfall: score::shortfall(counts),
+        brief: score::brief(counts),
     };
     counts.iter().zip(&score.targets).zip(&score.informative).map(cell).collect()
 }

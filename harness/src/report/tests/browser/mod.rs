@@ -61,8 +61,26 @@ fn pages_work_in_a_browser() {
     }
 }
 
-const VISIBLE_ENDPOINTS: &str = "document.querySelectorAll('.endpoint:not([hidden])').length";
-const VISIBLE_CASES: &str = "document.querySelectorAll('.case:not([hidden])').length";
+/// Not a check: `TANDEM_PICTURE_OF=SITE` takes the pictures that the README shows of a published site, and puts them
+/// beside it.
+#[test]
+fn picture_of_a_published_site() {
+    let Some(site) = std::env::var_os("TANDEM_PICTURE_OF").map(PathBuf::from) else { return };
+    // Tests run in the folder of the crate; the site is named from where the command was given.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let site = root.join(site).canonicalize().unwrap();
+    let program = devtools::find().expect("a picture needs chromium on the PATH");
+    let mut browser = Browser::start(&program);
+    for (dark, name) in [(false, "overview-light.png"), (true, "overview-dark.png")] {
+        browser.open(&site.join("index.html"), "", (1120, 640), dark);
+        std::fs::write(site.parent().unwrap().join(name), browser.picture()).unwrap();
+    }
+    assert!(browser.errors.is_empty(), "the site complained: {:#?}", browser.errors);
+}
+
+/// In the first matrix of the page, as everything below.
+const VISIBLE_ENDPOINTS: &str = "document.querySelector('.compat').querySelectorAll('.endpoint:not([hidden])').length";
+const VISIBLE_CASES: &str = "document.querySelector('.compat').querySelectorAll('.case:not([hidden])').length";
 
 fn filters_sorts_and_opens(browser: &mut Browser, page: &Path) {
     browser.open(page, "", DESKTOP, false);
@@ -88,7 +106,7 @@ fn filters_sorts_and_opens(browser: &mut Browser, page: &Path) {
 
     // What breaks comes first; the order follows the choice, and the name of a target puts its differences first.
     let order = |browser: &mut Browser, key: &str| -> Vec<f64> {
-        let list = format!("Array.from(document.querySelectorAll('.endpoint'), it => {key})");
+        let list = format!("Array.from(document.querySelector('.compat').querySelectorAll('.endpoint'), it => {key})");
         serde_json::from_value(browser.eval(&list)).unwrap()
     };
     let short = |column: usize| format!("Number(it.dataset.short.split(' ')[{column}])");
@@ -102,7 +120,7 @@ fn filters_sorts_and_opens(browser: &mut Browser, page: &Path) {
     assert!(given.is_sorted(), "{given:?}");
     assert!(!falls(&order(browser, all)), "the sample is in this order anyway");
     for column in [0, 2] {
-        browser.click(&format!(".matrix-head span:nth-child({}) button", column + 3));
+        browser.click(&format!(".compat .matrix-head span:nth-child({}) button", column + 2));
         let sorted = order(browser, &short(column));
         assert!(falls(&sorted), "{column}: {sorted:?}");
     }
