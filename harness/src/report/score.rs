@@ -173,8 +173,9 @@ pub(super) fn shortfall(counts: &Counts) -> String {
 
 /// `4 differ, 7 kept`: [`shortfall`] where there is little room.
 pub(super) fn brief(counts: &Counts) -> String {
+    let differ = if counts.fail == 1 { "differs" } else { "differ" };
     let parts =
-        [(counts.fail, "differ"), (counts.error, "not judged"), (counts.kept, "kept"), (counts.skip, "not tried")];
+        [(counts.fail, differ), (counts.error, "not judged"), (counts.kept, "kept"), (counts.skip, "not tried")];
     let said = parts.iter().filter(|(number, _)| *number > 0);
     said.map(|(number, what)| format!("{} {what}", format::count(u64::from(*number)))).collect::<Vec<_>>().join(", ")
 }

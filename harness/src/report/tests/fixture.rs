@@ -164,12 +164,12 @@ fn answer(status: u32, body: &str) -> Answer {
 fn case(id: &str, area: &str, endpoint: &str, target: &str, outcome: Outcome) -> CaseResult {
     CaseResult {
         group: "name and address".into(),
-        difference: None,
         id: id.into(),
         area: area.into(),
         endpoint: endpoint.into(),
         target: target.into(),
         outcome,
+        difference: None,
         tags: Vec::new(),
         reason: String::new(),
         request: format!("{endpoint}?serviceName=DEFAULT_GROUP%40%40demo&ip=10.0.0.1&port=8080"),
