@@ -20,9 +20,10 @@ mod up;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::{doctor, guard};
+use crate::{doctor, guard, spelling};
 
 pub use launch_args::LaunchArgs;
 
@@ -74,7 +75,16 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) if !asked.use_stderr() || asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            asked.exit()
+        }
+        Err(wrong) => {
+            eprintln!("tandem: {}", spelling::sentence(&wrong));
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+    };
     if matches!(cli.command, Command::Guard) {
         return exit_code(guard::watch().map(|()| ExitCode::SUCCESS));
     }

@@ -137,6 +137,9 @@ pub enum Outcome {
     Pass,
     /// It did not hold.
     Fail,
+    /// It differs on purpose, and exactly as said: the case names the row of `compat/DIFFERENCES.md` and what must be
+    /// answered instead. One that does not hold, or that is gone, is a failure.
+    Kept,
     /// It was not tried; the reason says why.
     Skip,
     /// It could not be judged: set-up failed, no answer came, or the harness itself failed.
@@ -165,6 +168,9 @@ pub struct Counts {
     pub pass: u32,
     /// Cases that differed.
     pub fail: u32,
+    /// Cases that differ on purpose, as said.
+    #[serde(default)]
+    pub kept: u32,
     /// Cases that were not tried.
     pub skip: u32,
     /// Cases that could not be judged.
@@ -177,9 +183,19 @@ impl Counts {
         match outcome {
             Outcome::Pass => self.pass += 1,
             Outcome::Fail => self.fail += 1,
+            Outcome::Kept => self.kept += 1,
             Outcome::Skip => self.skip += 1,
             Outcome::Error => self.error += 1,
         }
+    }
+
+    /// Adds other counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.pass += other.pass;
+        self.fail += other.fail;
+        self.kept += other.kept;
+        self.skip += other.skip;
+        self.error += other.error;
     }
 }
 
@@ -199,10 +215,13 @@ pub struct CaseResult {
     pub target: String,
     /// The verdict.
     pub outcome: Outcome,
-    /// Tags of the case: `ephemeral`, `quirk`, `persistent`, `mutates-global`, `kept-difference`, …
+    /// Tags of the case: `ephemeral`, `quirk`, `persistent`, `mutates-global`, `known-difference`, …
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Why it failed, was skipped or could not be judged; empty on a pass.
+    /// Row of `compat/DIFFERENCES.md` that the case is in at this target; also when the difference does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// Why it failed, was skipped or could not be judged, or what is kept; empty on a pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The request line and what was sent with it.
@@ -413,17 +432,40 @@ pub struct Fault {
     pub resurrected: u64,
     /// What was violated, in words.
     pub violations: Vec<String>,
-    /// What happened when.
+    /// What happened when. All times of a scenario, of events and of samples, are on one axis that begins with it.
     pub timeline: Vec<TimelineEvent>,
+    /// What clients and lookers-on saw meanwhile, interval by interval, in order; empty when nobody kept count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<TimelineSample>,
 }
 
-/// One event of a fault scenario.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// One event of a fault scenario: something that happened at a moment, or a fault that lasted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineEvent {
     /// Since the start of the scenario, ms.
     pub at_ms: f64,
     /// What happened.
     pub event: String,
+    /// For a fault that lasted, when it was over, since the start of the scenario, ms: it is drawn as a band. Absent for
+    /// a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<f64>,
+}
+
+/// One interval of a fault scenario. It lasts until the next one begins, the last one as long as the one before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelineSample {
+    /// Beginning of the interval since the start of the scenario, ms.
+    pub at_ms: f64,
+    /// Requests that were due in the interval.
+    pub requests: u64,
+    /// Those of them that the server asked first answered as it should. Their share is the availability; an interval
+    /// without requests has none.
+    pub answered: u64,
+    /// Instances that had to be there and were not, on the node that lacked most, at the worst moment of the interval.
+    /// Absent when no node could be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<u64>,
 }
 
 /// Target over target, within one run.

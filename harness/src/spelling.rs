@@ -29,9 +29,44 @@ pub fn with_hint(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("{message}{hint}")
 }
 
+/// What is wrong with a command line, in one sentence: what it was, and what was probably meant.
+pub fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let told = text.lines().map(str::trim).filter(|it| !it.is_empty());
+    let mut sentence = String::new();
+    for line in told.take_while(|it| !it.starts_with("Usage:") && !it.starts_with("For more information")) {
+        match line.strip_prefix("tip: ").map(|tip| tip.rsplit_once(" exists: ").map_or(tip, |(_, right)| right)) {
+            Some(right) if right.starts_with('\'') => sentence.push_str(&format!("; did you mean {right}?")),
+            Some(tip) => sentence.push_str(&format!("; {tip}")),
+            None => sentence.push_str(&format!(" {line}")),
+        }
+    }
+    sentence.trim_start_matches(" error: ").to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_told_in_one_sentence() {
+        let command = || {
+            clap::Command::new("x")
+                .subcommand(clap::Command::new("compare"))
+                .arg(clap::Arg::new("profile").long("profile").value_parser(["quick", "full"]))
+                .arg(clap::Arg::new("dir").required(true))
+        };
+        let told = |words: &[&str]| sentence(&command().try_get_matches_from(words).unwrap_err());
+        assert_eq!(
+            told(&["x", "--profil", "quick"]),
+            "unexpected argument '--profil' found; did you mean '--profile'?"
+        );
+        assert_eq!(
+            told(&["x", "--profile", "qiuck", "d"]),
+            "invalid value 'qiuck' for '--profile <profile>' [possible values: quick, full]; did you mean 'quick'?"
+        );
+        assert_eq!(told(&["x"]), "the following required arguments were not provided: <dir>");
+    }
 
     #[test]
     fn a_slip_is_recognised_and_another_word_is_not() {

@@ -24,7 +24,14 @@ const EXIT_NOT_STARTED: u8 = 2;
 const EXIT_UNHEALTHY: u8 = 1;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(asked) if !asked.use_stderr() => asked.exit(),
+        Err(wrong) => {
+            eprintln!("tandem-server: {}", one_sentence(&wrong));
+            return ExitCode::from(EXIT_NOT_STARTED);
+        }
+    };
     // Names or values that are not text cannot be meant for this program.
     let environment: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -41,6 +48,21 @@ fn main() -> ExitCode {
             ExitCode::from(failure)
         }
     }
+}
+
+/// What is wrong with the flags, said as everything else is: what it was, and what was probably meant.
+fn one_sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let told = text.lines().map(str::trim).filter(|it| !it.is_empty());
+    let mut sentence = String::new();
+    for line in told.take_while(|it| !it.starts_with("Usage:") && !it.starts_with("For more information")) {
+        match line.strip_prefix("tip: ").map(|tip| tip.rsplit_once(" exists: ").map_or(tip, |(_, right)| right)) {
+            Some(right) if right.starts_with('\'') => sentence.push_str(&format!("; did you mean {right}?")),
+            Some(tip) => sentence.push_str(&format!("; {tip}")),
+            None => sentence.push_str(&format!(" {line}")),
+        }
+    }
+    sentence.trim_start_matches(" error: ").to_owned()
 }
 
 fn ask_health(flags: &Flags, environment: BTreeMap<String, String>) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use crate::doctor::is_reference_required;
 use crate::expect::{Expectations, Judged};
 use crate::profile::Profile;
 use crate::results::Results;
-use crate::target::{Progress, TargetSpec, interrupted};
+use crate::target::{Progress, TargetSpec, check_versions, interrupted};
 
 /// Exit code of a run that the user stopped: it did not take place as asked.
 const INTERRUPTED: u8 = 2;
@@ -96,6 +96,10 @@ pub(super) fn begin(args: MeasureArgs, profile: Profile) -> Result<Begun> {
 
 /// Runs `profile` at the targets and says where the results are.
 pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode> {
+    for target in &args.targets {
+        // Looked at first: a version that nobody has must not cost the rest of the run.
+        check_versions(target, &args.launch.options()).await?;
+    }
     let begun = begin(args, profile)?;
     let (results, ending) = compare::run(&begun.plan, &begun.parts, &begun.stop, begun.progress.as_ref()).await?;
     begun.end(&results, ending, true)

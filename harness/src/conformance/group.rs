@@ -2,7 +2,7 @@
 //!
 //! Derived from what the case sends, so that it cannot drift from the request. Parameters that name the object
 //! (`serviceName`, `ip`, `port`) are in nearly every request; a case is about whatever it sends besides. Of several
-//! groups the one higher in [`GROUPS`] wins: a register call with metadata in a form body is a case of form bodies.
+//! groups the one higher in `GROUPS` wins: a register call with metadata in a form body is a case of form bodies.
 
 use super::case::Case;
 

@@ -12,7 +12,8 @@
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
 //! - [`cluster`]: what members of a mixed cluster send each other
-//! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
+//! - [`difference`]: differences that are known (`compat/DIFFERENCES.md`)
+//! - [`kept`]: what must be answered where one is kept on purpose
 
 pub mod answer;
 pub mod case;
@@ -22,6 +23,7 @@ pub mod compare;
 mod data_tests;
 pub mod difference;
 pub mod group;
+pub mod kept;
 pub mod normal;
 pub mod place;
 pub mod play;

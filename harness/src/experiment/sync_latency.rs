@@ -4,7 +4,7 @@
 //! One registration at a time, each of a service of its own, at a random node, after a random pause of 0 to 300 ms so
 //! that samples do not fall into step with the server's timers. The row without a variant is the slowest node of each
 //! sample, the writer included. A mixed cluster also gets one row per direction, from the kind of node that was
-//! written to to the kind of each other node ([`super::directions`]).
+//! written to to the kind of each other node (`directions`).
 
 use std::time::Duration;
 

@@ -50,7 +50,7 @@ pub(super) fn badges(runs: &[Results]) -> Vec<Badge> {
         let Some(version) = site::version(results) else { continue };
         for (target, counts) in site::shares(results) {
             badges.push(Badge {
-                name: format!("{}-nacos-{}-api", slug(&target), slug(&version)),
+                name: format!("{}-nacos-{}-api", name_of(&target), slug(&version)),
                 label: format!("Nacos {version} API"),
                 value: format::percent(u64::from(counts.pass), score::tried(&counts)),
                 level: level(u64::from(counts.pass), score::tried(&counts)),
@@ -58,7 +58,7 @@ pub(super) fn badges(runs: &[Results]) -> Vec<Badge> {
         }
     }
     if let Some((results, (label, value))) = runs.iter().find_map(|it| Some((it, site::leading_ratio(it)?))) {
-        let target = results.targets.first().map(|it| slug(&it.target)).unwrap_or_default();
+        let target = results.targets.first().map(|it| name_of(&it.target)).unwrap_or_default();
         badges.push(Badge { name: format!("{target}-{}", slug(&label)), label, value, level: Level::Plain });
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -72,6 +72,19 @@ fn level(pass: u64, tried: u64) -> Level {
         Some(95..) => Level::Good,
         Some(80..) => Level::Fair,
         Some(_) => Level::Poor,
+    }
+}
+
+/// What a target is called in a file name. A running server is just `server`: its address is nobody's business, and
+/// would give the badge another name on the next machine. An image keeps its own name, without registry and tag.
+fn name_of(target: &str) -> String {
+    match target.split_once(':') {
+        Some(("url", _)) => "server".to_owned(),
+        Some((kind, image)) if kind.ends_with("docker") => {
+            let last = image.rsplit('/').next().unwrap_or(image);
+            slug(last.split([':', '@']).next().unwrap_or(last))
+        }
+        _ => slug(target),
     }
 }
 
@@ -148,6 +161,9 @@ mod tests {
             level: level(965, 1000),
         };
         assert_eq!(badge.name, "url-http-h-1-x-y");
+        assert_eq!(name_of("url:http://10.0.0.1:8848,http://10.0.0.2:8848"), "server");
+        assert_eq!(name_of("3xdocker:registry.example:5000/team/my-nacos:1.2"), "my-nacos");
+        assert_eq!(name_of("2xnacos+tandem"), "2xnacos-tandem");
         let svg = badge.svg();
         assert!(svg.contains("a&lt;b&gt;&quot;&amp;: 96.5 %") && !svg.contains("<b>"), "{svg}");
         assert!(svg.contains("#12713f"));

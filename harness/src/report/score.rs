@@ -1,4 +1,5 @@
-//! Conformance cases arranged for reading: counts by area, and by endpoint with the cases behind every count.
+//! Conformance cases arranged for reading: counts by area, and by endpoint and group of parameters with the cases behind
+//! every count.
 //!
 //! Counts are taken from the cases, so that each number leads to what it counts.
 
@@ -8,27 +9,28 @@ use super::figures;
 use super::format;
 use crate::results::{CaseResult, Conformance, Counts, Outcome, Results};
 
-/// A tag for differences that are kept on purpose; they still count as failures.
-pub(super) const KEPT: &str = "kept-difference";
-
-/// All cases of a run, arranged.
+/// All cases of a run, or of several that are held to the same version, arranged.
 #[derive(Debug)]
 pub(super) struct Score<'a> {
     /// Column order.
     pub(super) targets: Vec<String>,
+    /// By column: whether the target is shown and held to nothing, because it is another version of Nacos.
+    pub(super) informative: Vec<bool>,
     /// Area → counts by column.
     pub(super) areas: Vec<(String, Vec<Counts>)>,
-    /// Endpoints in the order of their first case.
+    /// Rows in the order of their first case, those of one endpoint together.
     pub(super) endpoints: Vec<Endpoint<'a>>,
     /// Set when the summary in the file says otherwise than its cases.
     pub(super) disagrees: bool,
 }
 
-/// One endpoint and its cases.
+/// One endpoint and group of parameters, and its cases.
 #[derive(Debug)]
 pub(super) struct Endpoint<'a> {
     /// `POST /nacos/v1/ns/instance`.
     pub(super) name: String,
+    /// What its cases are about: `metadata`; empty in old results.
+    pub(super) group: String,
     /// Counts by column.
     pub(super) counts: Vec<Counts>,
     /// Cases in the order of the file.
@@ -50,26 +52,44 @@ impl<'a> Score<'a> {
         let conformance = results.conformance.as_ref()?;
         let mut targets = figures::target_names(results);
         targets.retain(|target| conformance.cases.iter().any(|case| case.target == *target));
-        let columns = targets.len();
+        let columns: Vec<(String, &Results)> = targets.into_iter().map(|target| (target, results)).collect();
+        Some(Self { disagrees: disagrees(conformance), ..Self::over(&columns) })
+    }
+
+    /// Arranges the cases of each column's target in that column's run.
+    pub(super) fn over(columns: &[(String, &'a Results)]) -> Self {
+        let width = columns.len();
         let mut areas: BTreeMap<&str, Vec<Counts>> = BTreeMap::new();
         let mut endpoints: Vec<Endpoint<'a>> = Vec::new();
-        let mut endpoint_at: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut case_at: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for case in &conformance.cases {
-            let Some(column) = targets.iter().position(|it| *it == case.target) else { continue };
-            let area = areas.entry(&case.area).or_insert_with(|| vec![Counts::default(); columns]);
+        let mut endpoint_at: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut case_at: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+        // Cases of all columns in the order of their file, so that a row has the same place whichever run came first.
+        let judged = columns.iter().enumerate().flat_map(|(column, (target, results))| {
+            let cases = results.conformance.iter().flat_map(|it| &it.cases).filter(move |it| it.target == *target);
+            cases.map(move |case| (column, case))
+        });
+        // Results from before there were groups take the group that another run knows for the same case.
+        let known: BTreeMap<&str, &str> = judged
+            .clone()
+            .filter(|(_, it)| !it.group.is_empty())
+            .map(|(_, it)| (it.id.as_str(), it.group.as_str()))
+            .collect();
+        for (column, case) in judged {
+            let group = known.get(case.id.as_str()).copied().unwrap_or_default();
+            let area = areas.entry(&case.area).or_insert_with(|| vec![Counts::default(); width]);
             count(area, column, case.outcome);
-            let at = *endpoint_at.entry(&case.endpoint).or_insert_with(|| {
+            let at = *endpoint_at.entry((&case.endpoint, group)).or_insert_with(|| {
                 endpoints.push(Endpoint {
                     name: case.endpoint.clone(),
-                    counts: vec![Counts::default(); columns],
+                    group: group.to_owned(),
+                    counts: vec![Counts::default(); width],
                     cases: Vec::new(),
                 });
                 endpoints.len() - 1
             });
             let Some(endpoint) = endpoints.get_mut(at) else { continue };
             count(&mut endpoint.counts, column, case.outcome);
-            let at = *case_at.entry((&case.endpoint, &case.id)).or_insert_with(|| {
+            let at = *case_at.entry((&case.endpoint, group, &case.id)).or_insert_with(|| {
                 endpoint.cases.push(Case { id: &case.id, results: Vec::new() });
                 endpoint.cases.len() - 1
             });
@@ -77,22 +97,28 @@ impl<'a> Score<'a> {
                 row.results.push((column, case));
             }
         }
-        Some(Self {
-            targets,
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            first.entry(endpoint.name.clone()).or_insert(at);
+        }
+        endpoints.sort_by_key(|it| first.get(&it.name).copied());
+        let is_informative = |(target, results): &(String, &Results)| {
+            results.conformance.iter().any(|it| it.informative.iter().any(|name| name == target))
+        };
+        Self {
+            informative: columns.iter().map(is_informative).collect(),
+            targets: columns.iter().map(|(target, _)| target.clone()).collect(),
             areas: areas.into_iter().map(|(area, counts)| (area.to_owned(), counts)).collect(),
             endpoints,
-            disagrees: disagrees(conformance),
-        })
+            disagrees: false,
+        }
     }
 
     /// Counts of one column over all areas.
     pub(super) fn total(&self, column: usize) -> Counts {
-        self.areas.iter().filter_map(|(_, counts)| counts.get(column)).fold(Counts::default(), |sum, it| Counts {
-            pass: sum.pass + it.pass,
-            fail: sum.fail + it.fail,
-            skip: sum.skip + it.skip,
-            error: sum.error + it.error,
-        })
+        let mut sum = Counts::default();
+        self.areas.iter().filter_map(|(_, counts)| counts.get(column)).for_each(|it| sum.merge(it));
+        sum
     }
 }
 
@@ -112,7 +138,7 @@ fn disagrees(conformance: &Conformance) -> bool {
 
 /// Cases that were tried: everything but skips, which are never counted as passes.
 pub(super) fn tried(counts: &Counts) -> u64 {
-    u64::from(counts.pass) + u64::from(counts.fail) + u64::from(counts.error)
+    u64::from(counts.pass) + u64::from(counts.kept) + u64::from(counts.fail) + u64::from(counts.error)
 }
 
 /// Every case, skips included.
@@ -127,18 +153,31 @@ pub(super) fn share(counts: &Counts) -> String {
     format!("{} of {} ({})", format::count(pass), format::count(tried), format::percent(pass, tried))
 }
 
-/// `4 differ, 3 could not be judged, 2 not tried`; empty when everything passed.
+/// `4 differ, 3 could not be judged, 7 kept differences, 2 not tried`; empty when everything passed.
 pub(super) fn shortfall(counts: &Counts) -> String {
-    let parts = [(counts.fail, "differ"), (counts.error, "could not be judged"), (counts.skip, "not tried")];
+    let parts = [
+        (counts.fail, "differ", "differs"),
+        (counts.error, "could not be judged", "could not be judged"),
+        (counts.kept, "kept differences", "kept difference"),
+        (counts.skip, "not tried", "not tried"),
+    ];
     let words: Vec<String> = parts
         .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| {
-            let what = if *number == 1 && *what == "differ" { "differs" } else { what };
-            format!("{} {what}", format::count(u64::from(*number)))
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, many, one)| {
+            format!("{} {}", format::count(u64::from(*number)), if *number == 1 { one } else { many })
         })
         .collect();
     words.join(", ")
+}
+
+/// `4 differ, 7 kept`: [`shortfall`] where there is little room.
+pub(super) fn brief(counts: &Counts) -> String {
+    let differ = if counts.fail == 1 { "differs" } else { "differ" };
+    let parts =
+        [(counts.fail, differ), (counts.error, "not judged"), (counts.kept, "kept"), (counts.skip, "not tried")];
+    let said = parts.iter().filter(|(number, _)| *number > 0);
+    said.map(|(number, what)| format!("{} {what}", format::count(u64::from(*number)))).collect::<Vec<_>>().join(", ")
 }
 
 /// The word of an outcome, as in `results.json`.
@@ -146,6 +185,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "pass",
         Outcome::Fail => "fail",
+        Outcome::Kept => "kept",
         Outcome::Skip => "skip",
         Outcome::Error => "error",
     }

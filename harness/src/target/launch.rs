@@ -14,7 +14,7 @@ use super::options::{LaunchOptions, Mode, ReferenceChoice};
 use super::ports::Ports;
 use super::process;
 use super::ready::Prober;
-use super::reference::ARTIFACTS;
+use super::reference::{ARTIFACTS, Artifact};
 use super::seat::{DISTRIBUTION_PROPERTIES, Seat};
 use super::spec::{Kind, TargetSpec};
 use super::tandem::Tandem;
@@ -119,6 +119,24 @@ async fn find_launcher(kind: &Kind, options: &LaunchOptions, guard: &Arc<Guard>)
             bail!("a running server cannot become a member of a cluster that is started here; use {kind} alone")
         }
     }
+}
+
+/// Whether the versions that a target names can be had on this machine, as far as that shows without fetching them.
+///
+/// # Errors
+/// When one cannot be had.
+pub async fn check_versions(spec: &TargetSpec, options: &LaunchOptions) -> anyhow::Result<()> {
+    for group in &spec.groups {
+        let Kind::Nacos(Some(version)) = &group.kind else { continue };
+        if options.nacos_home.is_some() || Artifact::of(version).is_some() {
+            continue;
+        }
+        // An engine may have the image, or may pull it.
+        if options.reference == ReferenceChoice::Maven || docker::engine().await.is_err() {
+            return Err(nacos::unknown(version)).with_context(|| format!("the target {spec}"));
+        }
+    }
+    Ok(())
 }
 
 /// Real Nacos in the order of the design: the distribution given, the official image, the Maven artifacts.

@@ -33,7 +33,7 @@ pub mod spec;
 mod tandem;
 
 pub use interrupt::interrupted;
-pub use launch::launch;
+pub use launch::{check_versions, launch};
 pub use options::{LaunchOptions, Mode, ReferenceChoice};
 pub use progress::{Progress, Silent, stderr_progress};
 pub use spec::TargetSpec;

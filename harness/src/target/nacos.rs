@@ -42,6 +42,16 @@ const WITHOUT_SECURITY: &str = "--spring.autoconfigure.exclude=\
     org.springframework.boot.autoconfigure.security.servlet.SecurityAutoConfiguration,\
     org.springframework.boot.actuate.autoconfigure.security.servlet.ManagementWebSecurityAutoConfiguration";
 
+/// Why a version cannot be had.
+pub(super) fn unknown(asked: &str) -> anyhow::Error {
+    let known: Vec<&str> = ARTIFACTS.iter().map(|artifact| artifact.version).collect();
+    anyhow::anyhow!(
+        "Nacos {asked} cannot be fetched from Maven (known: {}); give an unpacked distribution with --nacos-home, or \
+         use docker:nacos/nacos-server:{asked}",
+        known.join(", ")
+    )
+}
+
 impl Nacos {
     /// Finds the server: the distribution in `--nacos-home` when given, else the Maven artifacts. Blocks while they
     /// are fetched.
@@ -58,14 +68,7 @@ impl Nacos {
             return Ok(Self { java, version: found, source: Source::Distribution(home) });
         }
         let asked = version.unwrap_or(ARTIFACTS[0].version);
-        let Some(artifact) = Artifact::of(asked) else {
-            let known: Vec<&str> = ARTIFACTS.iter().map(|artifact| artifact.version).collect();
-            bail!(
-                "Nacos {asked} cannot be fetched from Maven (known: {}); give an unpacked distribution with \
-                 --nacos-home, or use docker:nacos/nacos-server:{asked}",
-                known.join(", ")
-            );
-        };
+        let artifact = Artifact::of(asked).ok_or_else(|| unknown(asked))?;
         let dir = artifact.resolve(guard, options.progress.as_ref())?;
         Ok(Self { java, version: artifact.version.to_owned(), source: Source::Maven { dir, artifact } })
     }

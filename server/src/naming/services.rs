@@ -6,7 +6,7 @@ use super::error::NamingError;
 use super::instance::Metadata;
 use super::instances::new_service;
 use super::registry::Registry;
-use super::service::{Selector, ServiceId};
+use super::service::{Selector, ServiceId, ServiceState};
 use super::validate;
 use crate::clock::now_ms;
 
@@ -36,7 +36,7 @@ pub fn create(
     }
     validate::service_name_syntax(&id.name)?;
     consistency.admit("a service")?;
-    set(registry, id, settings);
+    set(registry, id, settings, true);
     Ok(())
 }
 
@@ -49,14 +49,15 @@ pub fn update(
     settings: Settings,
 ) -> Result<(), NamingError> {
     consistency.admit("a service")?;
-    set(registry, id, settings);
+    set(registry, id, settings, false);
     Ok(())
 }
 
-fn set(registry: &Registry, id: &ServiceId, settings: Settings) {
+/// A service that begins as a record keeps its clusters in the order they came in.
+fn set(registry: &Registry, id: &ServiceId, settings: Settings, linked_clusters: bool) {
     registry.upsert(
         id,
-        || new_service(id),
+        || ServiceState { linked_clusters, ..new_service(id) },
         |state| {
             state.protect_threshold = settings.protect_threshold;
             state.metadata = settings.metadata;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 /// Bounds of the adaptive check interval.
@@ -106,6 +106,9 @@ impl Default for SwitchDomain {
 #[derive(Debug, Default)]
 pub struct Switches {
     current: RwLock<Arc<SwitchDomain>>,
+    /// The record kept for all members: every later change starts from it, so that one that was made with `debug` is
+    /// lost with the next change of anything.
+    record: Mutex<Option<SwitchDomain>>,
 }
 
 impl Switches {
@@ -114,8 +117,49 @@ impl Switches {
         Arc::clone(&self.current.read())
     }
 
+    /// Changes the record and the switches, or with `debug` only the switches; a refused change changes nothing.
+    ///
+    /// # Errors
+    /// What `change` says.
+    pub fn apply<E>(&self, debug: bool, change: impl FnOnce(&mut SwitchDomain) -> Result<(), E>) -> Result<(), E> {
+        let mut record = self.record.lock();
+        let mut changed = record.clone().unwrap_or_else(|| (*self.get()).clone());
+        change(&mut changed)?;
+        if !debug {
+            *record = Some(changed.clone());
+        }
+        *self.current.write() = Arc::new(changed);
+        Ok(())
+    }
+
     /// Changes the switches.
     pub fn change<R>(&self, change: impl FnOnce(&mut SwitchDomain) -> R) -> R {
         change(Arc::make_mut(&mut self.current.write()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_made_with_debug_is_lost_with_the_next() {
+        let switches = Switches::default();
+        let set = |debug, change: fn(&mut SwitchDomain)| {
+            switches
+                .apply(debug, |domain| {
+                    change(domain);
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
+        };
+        set(true, |domain| domain.push_enabled = false);
+        assert!(!switches.get().push_enabled);
+        set(false, |domain| domain.send_beat_only = true);
+        assert!(!switches.get().push_enabled, "the first record is what holds at that time");
+        set(true, |domain| domain.light_beat_enabled = false);
+        set(true, |domain| domain.disable_add_ip = true);
+        assert!(switches.get().light_beat_enabled, "changes start from the record");
+        assert!(switches.get().disable_add_ip);
     }
 }

@@ -93,11 +93,13 @@ fn host(instance: &Instance) -> HostView {
     }
 }
 
-/// Clusters in the order of a Java hash table of their names.
+/// Clusters in the order of a Java hash table of their names, or in that of creation.
 pub fn clusters_in_order(state: &ServiceState) -> Vec<(&str, &Cluster)> {
     let mut clusters: Vec<(&str, &Cluster)> =
         state.clusters.iter().map(|(name, cluster)| (name.as_str(), cluster)).collect();
-    java::hash_order(&mut clusters, false, |(name, _)| *name);
+    if !state.linked_clusters {
+        java::hash_order(&mut clusters, false, |(name, _)| *name);
+    }
     clusters
 }
 

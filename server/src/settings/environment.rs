@@ -1,5 +1,7 @@
 //! The environment variables of the official image (compat/spec/reference-targets.md §8), as property values.
 
+use std::collections::BTreeSet;
+
 use super::layers::{Layers, Origin, SettingsError, environment_names};
 use super::{flags, keys};
 
@@ -125,6 +127,35 @@ pub fn ignored(layers: &Layers) -> Vec<(&'static str, &'static str)> {
         _ => None,
     };
     VARIABLES.iter().filter_map(of).collect()
+}
+
+/// Variables that nothing reads and that look like one of those that are read, with that one. An environment holds
+/// much that concerns nobody here, so only near misses are told: two slips, or two letters swapped in a short name.
+pub fn misspelt(layers: &Layers) -> Vec<(String, String)> {
+    /// Shorter names have neighbours that mean something else: `MODE` and `NODE`.
+    const LENGTH_FOR_SLIPS: usize = 8;
+    let of_keys = keys::KEYS
+        .iter()
+        .filter(|(key, usage)| matches!(usage, keys::Use::Honoured(_)) && !key.ends_with('[') && key.contains('.'))
+        .flat_map(|(key, _)| environment_names(key))
+        .filter(|name| !name.contains('.'));
+    let known: BTreeSet<String> = VARIABLES.iter().map(|(name, ..)| (*name).to_owned()).chain(of_keys).collect();
+    let letters = |name: &str| {
+        let mut letters: Vec<char> = name.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let meant = |name: &str| {
+        let near = known.iter().map(|right| (strsim::damerau_levenshtein(name, right), right));
+        let (slips, right) = near.min_by_key(|(slips, _)| *slips)?;
+        let is_near = match name.chars().count() {
+            ..LENGTH_FOR_SLIPS => slips == 1 && letters(name) == letters(right),
+            _ => slips <= 2,
+        };
+        is_near.then(|| right.clone())
+    };
+    let unknown = layers.environment_set().filter(|name| !known.contains(*name));
+    unknown.filter_map(|name| Some((name.to_owned(), meant(name)?))).collect()
 }
 
 /// One variable as the reference shows it.

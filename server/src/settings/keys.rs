@@ -98,11 +98,21 @@ pub fn usage(key: &str) -> Option<Use> {
 pub fn nearest(wrong: &str) -> Option<&'static str> {
     /// More slips than this make another key.
     const SLIPS_MAX: usize = 3;
+    within(wrong, SLIPS_MAX)
+}
+
+/// The honoured key that one outside our own families was most likely meant to be. Spring has hundreds of keys of its
+/// own that this node rightly leaves alone, so it takes a nearer miss.
+pub fn nearest_honoured(wrong: &str) -> Option<&'static str> {
+    within(wrong, 2).filter(|right| matches!(usage(right), Some(Honoured(_))))
+}
+
+fn within(wrong: &str, slips_max: usize) -> Option<&'static str> {
     let lower = wrong.to_lowercase();
     let exact_names = KEYS.iter().map(|(name, _)| *name).filter(|name| !name.ends_with(['.', '[']));
     exact_names
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
-        .filter(|(slips, _)| *slips <= SLIPS_MAX)
+        .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)
 }
@@ -117,6 +127,8 @@ mod tests {
         assert_eq!(nearest("nacos.memebr.list"), Some("nacos.member.list"));
         assert_eq!(nearest("tandem.log.levle"), Some("tandem.log.level"));
         assert_eq!(nearest("nacos.something.else.entirely"), None);
+        assert_eq!(nearest_honoured("server.prot"), Some("server.port"));
+        assert_eq!(nearest_honoured("server.ssl.port"), None);
     }
 
     #[test]

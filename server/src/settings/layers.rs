@@ -83,6 +83,11 @@ impl Layers {
         self.environment.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
+    /// Names of all environment variables.
+    pub fn environment_set(&self) -> impl Iterator<Item = &str> {
+        self.environment.keys().map(String::as_str)
+    }
+
     /// The value of a key, trimmed, placeholders resolved; `None` when absent or blank.
     ///
     /// # Errors
@@ -204,6 +209,11 @@ pub fn environment_names(key: &str) -> Vec<String> {
     let mut names = vec![key.to_owned(), dotless.clone(), plain.clone(), dotless.to_uppercase(), plain.to_uppercase()];
     names.dedup();
     names
+}
+
+/// Whether two spellings mean the same key, as `contextPath` and `context-path`.
+pub fn is_same_key(one: &str, other: &str) -> bool {
+    canonical(one) == canonical(other)
 }
 
 /// Index of the `}` that closes the placeholder whose body starts here.

@@ -165,8 +165,10 @@ pub struct LogSettings {
 /// Something about the settings an operator should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A `nacos.*` or `tandem.*` key nobody knows.
+    /// A `nacos.*` or `tandem.*` key nobody knows, or a slip in an honoured key.
     Unknown(String, Origin),
+    /// An environment variable that nothing reads, and the one that was most likely meant.
+    Misspelt(String, String),
     /// A key or variable without effect here, and why.
     Ignored(String, &'static str),
 }

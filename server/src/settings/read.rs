@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flags::Flags;
-use super::layers::{Found, Layers, Origin, SettingsError};
+use super::layers::{Found, Layers, Origin, SettingsError, is_same_key};
 use super::{
     AddressServer, DistroSettings, LogSettings, LookupKind, MemberSettings, NamingSettings, Note, Settings,
     environment, keys, properties, self_ip,
@@ -215,10 +215,14 @@ fn notes(layers: &Layers) -> Vec<Note> {
         None if key.starts_with("nacos.") || key.starts_with("tandem.") => {
             Some(Note::Unknown(key.to_owned(), origin.clone()))
         }
-        None => None,
+        // Keys of Spring and of others are theirs, but for a slip in one of those that are honoured.
+        None => keys::nearest_honoured(key)
+            .filter(|right| !is_same_key(key, right))
+            .map(|_| Note::Unknown(key.to_owned(), origin.clone())),
     });
-    let of_variables = environment::ignored(layers);
-    of_keys.chain(of_variables.into_iter().map(|(name, why)| Note::Ignored(name.to_owned(), why))).collect()
+    let ignored = environment::ignored(layers).into_iter().map(|(name, why)| Note::Ignored(name.to_owned(), why));
+    let misspelt = environment::misspelt(layers).into_iter().map(|(name, right)| Note::Misspelt(name, right));
+    of_keys.chain(ignored).chain(misspelt).collect()
 }
 
 fn port(text: &str) -> Option<u16> {

@@ -169,6 +169,34 @@ fn unknown_keys_are_named() {
 }
 
 #[test]
+fn slips_are_told_and_what_belongs_to_others_is_not() {
+    let home = Home::with(&[(
+        "conf/application.properties",
+        "server.prot=1\nserver.servlet.contextPath=/x\nserver.tomcat.threads.max=5\nspring.application.name=x",
+    )]);
+    let environment = [
+        ("NACOS_SERVRS", "a b"),
+        ("MDOE", "standalone"),
+        ("SERVER_PROT", "1"),
+        ("NODE", "a"),
+        ("NACOS_SERVICE_HOST", "10.0.0.1"),
+        ("NACOS_PORT_8848_TCP_ADDR", "10.0.0.1"),
+        ("HOSTNAME", "x"),
+    ];
+    let notes = home.load(&environment, ALONE).unwrap().notes;
+    let told: Vec<String> = notes
+        .iter()
+        .map(|note| match note {
+            Note::Unknown(key, _) => key.clone(),
+            Note::Misspelt(name, right) => format!("{name} for {right}"),
+            Note::Ignored(name, _) => format!("{name} ignored"),
+        })
+        .collect();
+    let expected = ["server.prot", "MDOE for MODE", "NACOS_SERVRS for NACOS_SERVERS", "SERVER_PROT for SERVER_PORT"];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn prometheus_is_shut_unless_exposed() {
     for (include, exclude, open) in [
         ("", "", false),

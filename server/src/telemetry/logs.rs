@@ -33,6 +33,9 @@ pub fn notes(notes: &[Note]) {
                 }
                 None => tracing::warn!("{key} (from {origin}) is no key this node knows"),
             },
+            Note::Misspelt(name, right) => {
+                tracing::warn!("the environment variable {name} is none this node reads; did you mean {right}?");
+            }
             Note::Ignored(name, why) => tracing::info!("{name} has no effect here: {why}"),
         }
     }

@@ -95,13 +95,16 @@ pub fn faults(judgement: &Judgement) -> Vec<Fault> {
             Phase::Final => ("after all restarts".to_owned(), (judgement.lost, judgement.resurrected)),
             _ => return None,
         };
-        let at = |at: Ms, event: &str| TimelineEvent {
-            at_ms: at.saturating_sub(part.began) as f64,
-            event: event.to_owned(),
-        };
+        let since_began = |at: Ms| at.saturating_sub(part.began) as f64;
+        let at =
+            |at: Ms, event: &str| TimelineEvent { at_ms: since_began(at), event: event.to_owned(), until_ms: None };
         let names = ["killed", "its process is started", "it answers"];
         let mut timeline: Vec<_> =
             part.fault.iter().zip(names).filter_map(|(time, name)| Some(at((*time)?, name))).collect();
+        // It is away from the kill until it answers.
+        if let (Some(kill), [Some(_), _, Some(back)]) = (timeline.first_mut(), part.fault) {
+            kill.until_ms = Some(since_began(back));
+        }
         let since = part.fault[2].unwrap_or(part.began);
         if let Some(complete) = part.complete_ms {
             timeline.push(at(since + complete, "no node lacks anything any more"));
@@ -122,6 +125,7 @@ pub fn faults(judgement: &Judgement) -> Vec<Fault> {
             resurrected: counts.1,
             violations: part.reasons.clone(),
             timeline,
+            samples: Vec::new(),
         })
     };
     judgement.parts.iter().filter_map(of_part).collect()

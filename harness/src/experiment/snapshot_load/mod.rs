@@ -323,8 +323,9 @@ fn verdict(target: &str, leg: &Leg, kind: NodeKind, times: Times, proof: &Proof,
             what.clone()
         }
     };
-    let event =
-        |at: Option<Duration>, event: &str| at.map(|at| TimelineEvent { at_ms: ms(at), event: event.to_owned() });
+    let event = |at: Option<Duration>, event: &str| {
+        at.map(|at| TimelineEvent { at_ms: ms(at), event: event.to_owned(), until_ms: None })
+    };
     let timeline = [
         event(Some(Duration::ZERO), "its process is started"),
         event(times.first_answer, "it answers"),
@@ -340,6 +341,7 @@ fn verdict(target: &str, leg: &Leg, kind: NodeKind, times: Times, proof: &Proof,
         resurrected: 0,
         violations,
         timeline: timeline.into_iter().flatten().collect(),
+        samples: Vec::new(),
     }
 }
 

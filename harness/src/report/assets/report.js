@@ -19,8 +19,9 @@
     var order = box.querySelector(".sort");
     var count = box.querySelector(".filter-count");
     var table = box.querySelector(".matrix");
-    var endpoints = all(".endpoint", box).map(function (node, at) {
-      var path = node.querySelector(".path").textContent.toLowerCase();
+    var endpoints = all(".endpoint", box).map(function (node) {
+      var path = node.querySelector(".path").textContent.toLowerCase().replace(/\s+/g, " ");
+      var short = (node.dataset.short || "").split(" ").map(Number);
       var cases = all(".case", node).map(function (item) {
         return {
           node: item,
@@ -29,7 +30,10 @@
           outcomes: item.dataset.outcomes.split(" "),
         };
       });
-      return { node: node, at: at, path: path.replace(/^\S+\s+/, ""), short: Number(node.dataset.short), cases: cases };
+      return {
+        node: node, at: Number(node.dataset.at), path: path.replace(/^\s*\S+\s+/, ""), short: short,
+        all: short.reduce(function (sum, it) { return sum + it; }, 0), cases: cases,
+      };
     });
     function apply() {
       var area = null;
@@ -57,13 +61,24 @@
       count.textContent = active ? found + (found === 1 ? " case" : " cases") : "";
     }
     function sort() {
-      var by = {
+      var column = /^column-(\d+)$/.exec(order.value);
+      var by = column ? function (a, b) { return b.short[column[1]] - a.short[column[1]] || a.at - b.at; } : {
         given: function (a, b) { return a.at - b.at; },
-        most: function (a, b) { return b.short - a.short || a.at - b.at; },
+        most: function (a, b) { return b.all - a.all || a.at - b.at; },
         path: function (a, b) { return a.path < b.path ? -1 : a.path > b.path ? 1 : a.at - b.at; },
       }[order.value];
       endpoints.slice().sort(by).forEach(function (it) { table.appendChild(it.node); });
     }
+    // The name of a target puts its differences first.
+    all(".matrix-head span", box).slice(1).forEach(function (head, column) {
+      var button = document.createElement("button");
+      button.type = "button";
+      button.title = "most differences first";
+      while (head.firstChild) button.appendChild(head.firstChild);
+      head.appendChild(button);
+      button.addEventListener("click", function () { order.value = "column-" + column; sort(); });
+    });
+    box.querySelector(".matrix-head").removeAttribute("aria-hidden");
     text.addEventListener("input", later(apply));
     outcome.addEventListener("change", apply);
     order.addEventListener("change", sort);

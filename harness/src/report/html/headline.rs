@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::figure;
 use crate::report::figures::{self, Group};
 use crate::report::format;
-use crate::report::score::{self, KEPT, Score};
+use crate::report::score::{self, Score};
 use crate::results::{CaseResult, Outcome, Results};
 
 /// Further figures below the leading one.
@@ -36,10 +36,12 @@ pub(super) fn tiles(results: &Results, groups: &[Group], score: Option<&Score<'_
         .collect()
 }
 
-/// The judged targets: all but the one the others are compared with, unless it stands alone.
+/// The judged targets: all but the one the others are compared with, unless it stands alone, and but other versions of
+/// Nacos.
 pub(super) fn subjects(results: &Results, score: &Score<'_>) -> Vec<(usize, String)> {
     let reference = results.conformance.as_ref().map(|it| it.reference.as_str());
-    let all: Vec<(usize, String)> = score.targets.iter().cloned().enumerate().collect();
+    let held = score.targets.iter().cloned().enumerate().zip(&score.informative);
+    let all: Vec<(usize, String)> = held.filter(|(_, is_informative)| !**is_informative).map(|(it, _)| it).collect();
     let judged: Vec<_> = all.iter().filter(|(_, it)| Some(it.as_str()) != reference).cloned().collect();
     if judged.is_empty() { all } else { judged }
 }
@@ -162,6 +164,8 @@ fn breaks(results: &Results, score: Option<&Score<'_>>) -> Tile {
     let (held, tried) = faults(results);
     if tried > 0 {
         more.push(format!("{} of {} fault scenarios held", format::count(held), format::count(tried)));
+    } else {
+        more.push("no fault scenario in this run".to_owned());
     }
     if !results.skipped.is_empty() {
         more.push(format!("{} not tried", format::plural(results.skipped.len() as u64, "thing", "things")));
@@ -177,8 +181,8 @@ fn breaks(results: &Results, score: Option<&Score<'_>>) -> Tile {
         };
     };
     let cases = results.conformance.iter().flat_map(|it| &it.cases).filter(|it| it.target == subject.1);
-    let differing = cases.filter(|it| matches!(it.outcome, Outcome::Fail | Outcome::Error));
-    let (kept, unexplained): (Vec<_>, Vec<_>) = differing.partition(|it| it.tags.iter().any(|tag| tag == KEPT));
+    let differing = cases.filter(|it| matches!(it.outcome, Outcome::Fail | Outcome::Error | Outcome::Kept));
+    let (kept, unexplained): (Vec<_>, Vec<_>) = differing.partition(|it| it.outcome == Outcome::Kept);
     if !unexplained.is_empty() {
         more.insert(0, format!("most in {}", worst_areas(&unexplained)));
     }

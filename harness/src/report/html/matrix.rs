@@ -1,4 +1,4 @@
-//! The compatibility matrix: endpoints by targets, each number with the cases behind it.
+//! The compatibility matrix: endpoints and groups of parameters by targets, each number with the cases behind it.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::Colours;
 use crate::report::difference::{self, Part};
 use crate::report::format;
 use crate::report::score::{self, Case, Endpoint, Score};
-use crate::results::{CaseResult, Counts, Outcome, Results};
+use crate::results::{CaseResult, Counts, Outcome};
 
 /// Cases whose answers are written out. Beyond that only the reason stands, so that a target that fails everything
 /// does not make a page no browser opens.
@@ -21,6 +21,8 @@ const REASON_CHARS: usize = 400;
 pub(super) struct View {
     reference: String,
     targets: Vec<(String, usize)>,
+    /// Whether a column holds another version of Nacos, which is held to nothing.
+    has_informative: bool,
     areas: Vec<(String, Vec<Cell>)>,
     total: Vec<Cell>,
     endpoints: Vec<EndpointView>,
@@ -35,18 +37,25 @@ struct Cell {
     target: String,
     /// `12/14`: passed of tried; a dash where nothing was tried.
     text: String,
-    /// `all`, `some`, `unjudged` or `none`.
+    /// `all`, `kept`, `some`, `other`, `unjudged` or `none`.
     kind: &'static str,
     /// What fell short, in words.
     shortfall: String,
+    /// The same where there is little room.
+    brief: String,
 }
 
 #[derive(Debug, Serialize)]
 struct EndpointView {
     method: String,
     path: String,
-    /// How many verdicts fell short, over all targets: what the page sorts by.
-    short: u64,
+    /// What its cases are about.
+    group: String,
+    /// Place in the order of the API.
+    at: usize,
+    /// By column, how many verdicts fell short: what the page sorts by. Differences that are kept weigh less than any
+    /// other.
+    short: Vec<f64>,
     cells: Vec<Cell>,
     cases: Vec<CaseView>,
 }
@@ -70,6 +79,8 @@ struct Trouble {
     target: String,
     colour: usize,
     outcome: &'static str,
+    /// How the verdict is coloured.
+    mark: &'static str,
     reason: String,
     parts: Vec<Part>,
     /// The whole answers, where they cannot be set against each other or do not differ.
@@ -78,14 +89,20 @@ struct Trouble {
 }
 
 /// Arranges the matrix.
-pub(super) fn view(results: &Results, score: &Score<'_>, colours: &Colours<'_>) -> View {
+pub(super) fn view(reference: &str, score: &Score<'_>, colours: &Colours<'_>) -> View {
     let mut details = 0;
-    let endpoints = score.endpoints.iter().map(|it| endpoint(it, score, colours, &mut details)).collect();
-    let reference = results.conformance.as_ref().map(|it| it.reference.as_str()).unwrap_or_default();
+    let mut endpoints: Vec<EndpointView> = Vec::new();
+    for (at, it) in score.endpoints.iter().enumerate() {
+        endpoints.push(endpoint(at, it, score, colours, &mut details));
+    }
+    // What breaks comes first; the page can put it in other orders.
+    let short = |it: &EndpointView| it.short.iter().sum::<f64>();
+    endpoints.sort_by(|a, b| short(b).total_cmp(&short(a)));
     let cells = |counts: &[Counts]| cells(counts, score);
     let totals: Vec<Counts> = (0..score.targets.len()).map(|column| score.total(column)).collect();
     View {
         reference: format::one_line(reference, 80),
+        has_informative: score.informative.contains(&true),
         targets: score.targets.iter().map(|it| (format::one_line(it, 80), colours.of(it))).collect(),
         areas: score.areas.iter().map(|(area, counts)| (format::one_line(area, 80), cells(counts))).collect(),
         total: cells(&totals),
@@ -95,7 +112,13 @@ pub(super) fn view(results: &Results, score: &Score<'_>, colours: &Colours<'_>) 
     }
 }
 
-fn endpoint(endpoint: &Endpoint<'_>, score: &Score<'_>, colours: &Colours<'_>, details: &mut usize) -> EndpointView {
+fn endpoint(
+    at: usize,
+    endpoint: &Endpoint<'_>,
+    score: &Score<'_>,
+    colours: &Colours<'_>,
+    details: &mut usize,
+) -> EndpointView {
     let name = format::one_line(&endpoint.name, 200);
     let (method, path) = name.split_once(' ').unwrap_or(("", &name));
     let mut cases: Vec<&Case<'_>> = endpoint.cases.iter().collect();
@@ -103,7 +126,9 @@ fn endpoint(endpoint: &Endpoint<'_>, score: &Score<'_>, colours: &Colours<'_>, d
     EndpointView {
         method: method.to_owned(),
         path: path.to_owned(),
-        short: endpoint.counts.iter().map(|it| u64::from(it.fail) + u64::from(it.error)).sum(),
+        group: format::one_line(&endpoint.group, 80),
+        at,
+        short: endpoint.counts.iter().zip(&score.informative).map(|(it, other)| shortness(it, *other)).collect(),
         cells: cells(&endpoint.counts, score),
         cases: cases.into_iter().map(|it| case(it, score, colours, details)).collect(),
     }
@@ -114,33 +139,49 @@ fn place(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Fail => 0,
         Outcome::Error => 1,
-        Outcome::Skip => 2,
-        Outcome::Pass => 3,
+        Outcome::Kept => 2,
+        Outcome::Skip => 3,
+        Outcome::Pass => 4,
     }
 }
 
+/// How much a cell is worth looking at. Another version of Nacos may differ: it comes after everything that may not.
+fn shortness(counts: &Counts, is_informative: bool) -> f64 {
+    let wrong = f64::from(counts.fail) + f64::from(counts.error);
+    if is_informative { wrong / 1e6 } else { wrong + f64::from(counts.kept) / 1e3 }
+}
+
 fn cells(counts: &[Counts], score: &Score<'_>) -> Vec<Cell> {
-    let cell = |(counts, target): (&Counts, &String)| Cell {
+    let cell = |((counts, target), is_informative): ((&Counts, &String), &bool)| Cell {
         target: format::one_line(target, 80),
         text: if score::tried(counts) == 0 {
             format::NONE.to_owned()
         } else {
             format!("{}/{}", counts.pass, score::tried(counts))
         },
-        kind: match (score::tried(counts), counts.fail, counts.error) {
-            (0, _, _) => "none",
-            (_, 0, 0) => "all",
-            (_, 0, _) => "unjudged",
+        kind: match (score::tried(counts), counts.fail, counts.error, counts.kept) {
+            (0, ..) => "none",
+            (_, 0, 0, 0) => "all",
+            (_, 0, 0, _) => "kept",
+            (_, 0, _, _) => "unjudged",
+            _ if *is_informative => "other",
             _ => "some",
         },
         shortfall: score::shortfall(counts),
+        brief: score::brief(counts),
     };
-    counts.iter().zip(&score.targets).map(cell).collect()
+    counts.iter().zip(&score.targets).zip(&score.informative).map(cell).collect()
+}
+
+/// The verdict as a mark: another version of Nacos that differs has not failed.
+fn mark(score: &Score<'_>, column: usize, outcome: Outcome) -> &'static str {
+    let is_informative = score.informative.get(column).copied().unwrap_or_default();
+    if is_informative && outcome == Outcome::Fail { "other" } else { score::word(outcome) }
 }
 
 fn case(case: &Case<'_>, score: &Score<'_>, colours: &Colours<'_>, details: &mut usize) -> CaseView {
     let first = case.results.first().map(|(_, result)| *result);
-    let mut outcomes: Vec<&str> = case.results.iter().map(|(_, it)| score::word(it.outcome)).collect();
+    let mut outcomes: Vec<&str> = case.results.iter().map(|(column, it)| mark(score, *column, it.outcome)).collect();
     outcomes.sort_unstable();
     outcomes.dedup();
     // Targets normally send the same; where they do not, the one that failed is the one to show.
@@ -156,14 +197,14 @@ fn case(case: &Case<'_>, score: &Score<'_>, colours: &Colours<'_>, details: &mut
             .results
             .iter()
             .filter_map(|(column, it)| {
-                Some((format::one_line(score.targets.get(*column)?, 80), score::word(it.outcome)))
+                Some((format::one_line(score.targets.get(*column)?, 80), mark(score, *column, it.outcome)))
             })
             .collect(),
         troubles: case
             .results
             .iter()
             .filter(|(_, it)| it.outcome != Outcome::Pass)
-            .map(|(_, it)| trouble(it, colours, details))
+            .map(|(column, it)| Trouble { mark: mark(score, *column, it.outcome), ..trouble(it, colours, details) })
             .collect(),
     }
 }
@@ -177,6 +218,7 @@ fn trouble(result: &CaseResult, colours: &Colours<'_>, details: &mut usize) -> T
         target: format::one_line(&result.target, 80),
         colour: colours.of(&result.target),
         outcome: score::word(result.outcome),
+        mark: "",
         reason: format::one_line(&result.reason, REASON_CHARS),
         parts: Vec::new(),
         expected: None,

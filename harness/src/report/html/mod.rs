@@ -2,9 +2,12 @@
 //!
 //! The same page is what a published site shows of a run; [`site`] has the pages around it.
 
+mod boards;
+mod faults;
 mod figure;
 mod headline;
 mod matrix;
+mod scaling;
 pub(super) mod site;
 mod template;
 
@@ -15,10 +18,10 @@ use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
-use super::score::{self, Score};
+use super::score::Score;
 use super::verdict;
 use super::window;
-use crate::results::{Fault, Results, Target};
+use crate::results::{Results, Target};
 
 /// Lines of a list taken from the results, beyond which the reader is sent to `results.json`.
 const LINES_MAX: usize = 200;
@@ -39,12 +42,13 @@ struct Page {
     cards: Vec<figure::Card>,
     conformance: Option<matrix::View>,
     plots: Vec<figure::Plot>,
+    scalings: Vec<scaling::Scaling>,
     bars: Vec<figure::Bars>,
     directions: Vec<figure::Plot>,
     agreements: Vec<agreement::Line>,
     pairs: Vec<(String, String, String)>,
     windows: Vec<window::Line>,
-    faults: Vec<FaultLine>,
+    faults: Option<faults::Faults>,
     skipped: Vec<(String, String)>,
     methods: Vec<(String, &'static str)>,
     rows: Vec<Vec<String>>,
@@ -73,19 +77,6 @@ struct ComparisonView {
 }
 
 #[derive(Debug, Serialize)]
-struct FaultLine {
-    scenario: String,
-    target: String,
-    colour: usize,
-    outcome: &'static str,
-    recovery: String,
-    lost: u64,
-    resurrected: u64,
-    violations: Vec<String>,
-    timeline: Vec<(String, String)>,
-}
-
-#[derive(Debug, Serialize)]
 struct TargetView {
     name: String,
     colour: usize,
@@ -107,6 +98,8 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
     let colours = Colours(&names);
     let run = &results.run;
     let (curves, bars): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|it| it.shape() == Shape::Curve);
+    let (scalings, scaled) = scaling::scalings(&groups, &colours)?;
+    let is_scaled = |group: &&&Group| scaled.iter().any(|it| std::ptr::eq(*it, **group));
     let verdicts = verdict::verdicts(results, &groups, score.as_ref());
     Ok(Page {
         frame: template::Frame::new(verdicts.first().map(|it| it.sentence()).unwrap_or_default(), site),
@@ -130,14 +123,15 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
             .collect(),
         comparison: comparison.map(compared),
         cards: figure::cards(results, &groups, &colours),
-        conformance: score.as_ref().map(|score| matrix::view(results, score, &colours)),
+        conformance: score.as_ref().map(|score| matrix::view(reference_of(results), score, &colours)),
         plots: curves.iter().map(|group| figure::plot(results, group, &colours)).collect::<anyhow::Result<_>>()?,
-        bars: bars.iter().map(|group| figure::bars(results, group, &colours)).collect(),
+        scalings,
+        bars: bars.iter().filter(|it| !is_scaled(it)).map(|group| figure::bars(results, group, &colours)).collect(),
         directions: figure::directions(&groups)?,
         agreements: agreement::lines(results),
         pairs: agreement::pairs(results),
         windows: window::lines(results),
-        faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),
+        faults: faults::view(results, &colours)?,
         skipped: results
             .skipped
             .iter()
@@ -166,6 +160,11 @@ impl Colours<'_> {
     fn of(&self, target: &str) -> usize {
         self.0.iter().position(|it| it == target).unwrap_or(0) % super::plot::PALETTE.len()
     }
+}
+
+/// What the calls were compared with.
+fn reference_of(results: &Results) -> &str {
+    results.conformance.as_ref().map(|it| it.reference.as_str()).unwrap_or_default()
 }
 
 fn facts(results: &Results) -> Vec<(&'static str, String)> {
@@ -199,25 +198,6 @@ fn compared(comparison: &Comparison) -> ComparisonView {
 
 fn line(text: &str) -> String {
     format::one_line(text, 400)
-}
-
-fn fault(fault: &Fault, colours: &Colours<'_>) -> FaultLine {
-    FaultLine {
-        scenario: line(&fault.scenario),
-        target: line(&fault.target),
-        colour: colours.of(&fault.target),
-        outcome: score::word(fault.outcome),
-        recovery: fault.recovery_ms.map_or_else(|| format::NONE.to_owned(), |it| format::value(it, "ms")),
-        lost: fault.lost_acked,
-        resurrected: fault.resurrected,
-        violations: fault.violations.iter().take(LINES_MAX).map(|it| line(it)).collect(),
-        timeline: fault
-            .timeline
-            .iter()
-            .take(LINES_MAX)
-            .map(|it| (format::value(it.at_ms, "ms"), line(&it.event)))
-            .collect(),
-    }
 }
 
 fn target(target: &Target, colours: &Colours<'_>) -> TargetView {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::template::{self, Frame, Site};
-use super::{Colours, figure, headline, matrix, methods};
+use super::{Colours, boards, figure, headline, matrix, methods};
 use crate::report::badge::Badge;
 use crate::report::catalogue::Shape;
 use crate::report::figures;
@@ -23,7 +23,7 @@ const PLOTS_MAX: usize = 2;
 
 /// Which run a page speaks of.
 #[derive(Debug, Clone, Serialize)]
-struct RunView {
+pub(super) struct RunView {
     id: String,
     /// Its report, below the root.
     link: String,
@@ -67,24 +67,6 @@ struct Overview {
 struct BadgeView {
     svg: String,
     markdown: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Versions {
-    #[serde(flatten)]
-    frame: Frame,
-    versions: Vec<String>,
-    /// Per judged target: name, and per version the share.
-    table: Vec<(String, Vec<String>)>,
-    sections: Vec<VersionSection>,
-}
-
-#[derive(Debug, Serialize)]
-struct VersionSection {
-    version: String,
-    subjects: String,
-    run: RunView,
-    matrix: matrix::View,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,7 +122,7 @@ pub(in crate::report) fn overview(runs: &[Results], badges: &[Badge]) -> anyhow:
         let colours = Colours(&names);
         page.warnings = crate::report::verdict::warnings(results, score.as_ref());
         page.tiles = headline::tiles(results, &groups, score.as_ref());
-        page.conformance = score.as_ref().map(|it| matrix::view(results, it, &colours));
+        page.conformance = score.as_ref().map(|it| matrix::view(super::reference_of(results), it, &colours));
         let curves: Vec<_> = groups.iter().filter(|it| it.shape() == Shape::Curve).collect();
         page.plots_left = curves.len().saturating_sub(PLOTS_MAX);
         for group in curves.into_iter().take(PLOTS_MAX) {
@@ -148,52 +130,6 @@ pub(in crate::report) fn overview(runs: &[Results], badges: &[Badge]) -> anyhow:
         }
     }
     template::render("overview.html", page)
-}
-
-/// The matrices: one per version of Nacos and set of judged targets, each from the newest run that has it.
-///
-/// # Errors
-/// As [`run_page`].
-pub(in crate::report) fn versions(runs: &[Results]) -> anyhow::Result<String> {
-    let mut sections: Vec<VersionSection> = Vec::new();
-    let mut shares: Vec<(String, String, String)> = Vec::new();
-    for results in newest_judged(runs) {
-        let (Some(version), Some(score)) = (version(results), Score::of(results)) else { continue };
-        let names = figures::target_names(results);
-        let subjects = headline::subjects(results, &score);
-        for (column, target) in &subjects {
-            let counts = score.total(*column);
-            let known = shares.iter().any(|(other, at, _)| other == target && *at == version);
-            if !known {
-                shares.push((format::one_line(target, 80), version.clone(), score::share(&counts)));
-            }
-        }
-        let words: Vec<String> = subjects.iter().map(|(_, it)| format::one_line(it, 80)).collect();
-        sections.push(VersionSection {
-            matrix: matrix::view(results, &score, &Colours(&names)),
-            version,
-            subjects: words.join(", "),
-            run: run_view(results),
-        });
-    }
-    let versions: BTreeSet<&String> = shares.iter().map(|(_, version, _)| version).collect();
-    let versions: Vec<String> = versions.into_iter().rev().cloned().collect();
-    let targets: BTreeSet<&String> = shares.iter().map(|(target, ..)| target).collect();
-    let share = |target: &str, version: &str| {
-        let found = shares.iter().find(|(of, at, _)| of == target && at == version);
-        found.map_or_else(|| format::NONE.to_owned(), |it| it.2.clone())
-    };
-    let table = targets.into_iter().map(|it| (it.clone(), versions.iter().map(|at| share(it, at)).collect()));
-    let page = Versions {
-        frame: Frame::new(
-            "Every API call, and whether it is answered to the byte as the real server answers it.".to_owned(),
-            Some(Site::page(VERSIONS)),
-        ),
-        table: table.collect(),
-        versions,
-        sections,
-    };
-    template::render("versions.html", page)
 }
 
 /// How it was measured, on what, and how to repeat it.
@@ -220,18 +156,31 @@ pub(in crate::report) fn method(runs: &[Results]) -> anyhow::Result<String> {
     template::render("method.html", page)
 }
 
+/// The matrices by version of Nacos.
+///
+/// # Errors
+/// As [`run_page`].
+pub(in crate::report) fn versions(runs: &[Results]) -> anyhow::Result<String> {
+    template::render("versions.html", boards::page(runs))
+}
+
 /// The newest run of each version and set of judged targets. One that compared with the living server goes before
 /// any that had only its recorded answers.
 pub(in crate::report) fn newest_judged(runs: &[Results]) -> Vec<&Results> {
-    let recorded = |it: &&Results| it.conformance.as_ref().is_some_and(|it| it.reference.starts_with("recordings"));
-    let (recorded, live): (Vec<&Results>, Vec<&Results>) = runs.iter().partition(recorded);
     let mut seen = BTreeSet::new();
     let first = |results: &&Results| {
         let Some(score) = Score::of(results).filter(|it| !it.targets.is_empty()) else { return false };
         let subjects: Vec<String> = headline::subjects(results, &score).into_iter().map(|it| it.1).collect();
         seen.insert((version(results), subjects))
     };
-    live.into_iter().chain(recorded).filter(first).collect()
+    live_first(runs).filter(first).collect()
+}
+
+/// Runs that compared with the living server, then those that had only its recorded answers; each newest first.
+pub(super) fn live_first(runs: &[Results]) -> impl Iterator<Item = &Results> {
+    let is_recorded = |it: &&Results| super::reference_of(it).starts_with("recordings");
+    let (recorded, live): (Vec<&Results>, Vec<&Results>) = runs.iter().partition(is_recorded);
+    live.into_iter().chain(recorded)
 }
 
 /// The version of Nacos a run was held to: `1.4.1` from `nacos@1.4.1`, `3xnacos@1.4.1` or `recordings/1.4.1`.
@@ -282,7 +231,7 @@ fn row(results: &Results) -> RunRow {
     }
 }
 
-fn run_view(results: &Results) -> RunView {
+pub(super) fn run_view(results: &Results) -> RunView {
     let run = &results.run;
     let names = figures::target_names(results);
     let short = |commit: &str| {

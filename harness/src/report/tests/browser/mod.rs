@@ -50,6 +50,7 @@ fn pages_work_in_a_browser() {
     site(dir.path());
     filters_sorts_and_opens(&mut browser, &dir.path().join("compatibility.html"));
     filters_sorts_and_opens(&mut browser, &dir.path().join(report()));
+    timelines(&mut browser, &dir.path().join(report()));
     table_of_runs(&mut browser, &dir.path().join("index.html"));
     area_link(&mut browser, dir.path());
     let pages = ["index.html", "compatibility.html", "method.html", &report()];
@@ -60,8 +61,26 @@ fn pages_work_in_a_browser() {
     }
 }
 
-const VISIBLE_ENDPOINTS: &str = "document.querySelectorAll('.endpoint:not([hidden])').length";
-const VISIBLE_CASES: &str = "document.querySelectorAll('.case:not([hidden])').length";
+/// Not a check: `TANDEM_PICTURE_OF=SITE` takes the pictures that the README shows of a published site, and puts them
+/// beside it.
+#[test]
+fn picture_of_a_published_site() {
+    let Some(site) = std::env::var_os("TANDEM_PICTURE_OF").map(PathBuf::from) else { return };
+    // Tests run in the folder of the crate; the site is named from where the command was given.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let site = root.join(site).canonicalize().unwrap();
+    let program = devtools::find().expect("a picture needs chromium on the PATH");
+    let mut browser = Browser::start(&program);
+    for (dark, name) in [(false, "overview-light.png"), (true, "overview-dark.png")] {
+        browser.open(&site.join("index.html"), "", (1120, 640), dark);
+        std::fs::write(site.parent().unwrap().join(name), browser.picture()).unwrap();
+    }
+    assert!(browser.errors.is_empty(), "the site complained: {:#?}", browser.errors);
+}
+
+/// In the first matrix of the page, as everything below.
+const VISIBLE_ENDPOINTS: &str = "document.querySelector('.compat').querySelectorAll('.endpoint:not([hidden])').length";
+const VISIBLE_CASES: &str = "document.querySelector('.compat').querySelectorAll('.case:not([hidden])').length";
 
 fn filters_sorts_and_opens(browser: &mut Browser, page: &Path) {
     browser.open(page, "", DESKTOP, false);
@@ -85,15 +104,28 @@ fn filters_sorts_and_opens(browser: &mut Browser, page: &Path) {
     browser.write(".compat .filter-text", " ");
     browser.until(&format!("{VISIBLE_ENDPOINTS} === {endpoints} && {VISIBLE_CASES} === {cases}"));
 
-    // The order follows the choice, and can be taken back.
-    let order = "Array.from(document.querySelectorAll('.endpoint'), it => Number(it.dataset.short))";
-    let given = browser.eval(order);
-    choose(browser, "most");
-    let sorted: Vec<i64> = serde_json::from_value(browser.eval(order)).unwrap();
-    assert!(sorted.is_sorted_by(|a, b| a >= b) && sorted.first() > sorted.last(), "{sorted:?}");
-    assert_ne!(serde_json::to_value(&sorted).unwrap(), given, "the sample is in this order anyway");
+    // What breaks comes first; the order follows the choice, and the name of a target puts its differences first.
+    let order = |browser: &mut Browser, key: &str| -> Vec<f64> {
+        let list = format!("Array.from(document.querySelector('.compat').querySelectorAll('.endpoint'), it => {key})");
+        serde_json::from_value(browser.eval(&list)).unwrap()
+    };
+    let short = |column: usize| format!("Number(it.dataset.short.split(' ')[{column}])");
+    let all = "it.dataset.short.split(' ').reduce((sum, it) => sum + Number(it), 0)";
+    let place = "Number(it.dataset.at)";
+    let falls = |list: &[f64]| list.is_sorted_by(|a, b| a >= b) && list.first() > list.last();
+    let first = order(browser, all);
+    assert!(falls(&first), "{first:?}");
     choose(browser, "given");
-    assert_eq!(browser.eval(order), given);
+    let given = order(browser, place);
+    assert!(given.is_sorted(), "{given:?}");
+    assert!(!falls(&order(browser, all)), "the sample is in this order anyway");
+    for column in [0, 2] {
+        browser.click(&format!(".compat .matrix-head span:nth-child({}) button", column + 2));
+        let sorted = order(browser, &short(column));
+        assert!(falls(&sorted), "{column}: {sorted:?}");
+    }
+    choose(browser, "most");
+    assert_eq!(order(browser, all), first);
 }
 
 fn choose(browser: &mut Browser, value: &str) {
@@ -114,6 +146,19 @@ fn table_of_runs(browser: &mut Browser, page: &Path) {
     browser.write("#runs .filter-text", "full");
     browser.until("document.querySelectorAll('#run-rows tr:not([hidden])').length === 1");
     assert_eq!(browser.eval(profiles), serde_json::json!(["full"]));
+}
+
+/// A scenario that did not hold is open, and its timeline is drawn for this screen.
+fn timelines(browser: &mut Browser, page: &Path) {
+    for (screen, drawn) in [(DESKTOP, "wide"), (PHONE, "narrow")] {
+        browser.open(page, "", screen, false);
+        let shown = format!("document.querySelector('#faults .scenario svg.{drawn}').checkVisibility()");
+        assert_eq!(browser.eval(&shown), true, "{drawn}");
+        browser.click("#faults .scenario > summary");
+        browser.until(&format!("!{shown}"));
+        let scaling = format!("document.querySelector('#scaling svg.{drawn}').checkVisibility()");
+        assert_eq!(browser.eval(&scaling), true, "{drawn}");
+    }
 }
 
 /// A number of the overview leads to the calls it counts.

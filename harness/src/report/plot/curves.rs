@@ -1,64 +1,22 @@
-//! Cumulative latency curves as inline SVG.
-//!
-//! Colours are those of the light scheme; the page's style sheet recognises each by its value and replaces it in the
-//! dark scheme, so one drawing serves both. A wide and a narrow drawing are made of each plot, because text in a
-//! scaled SVG shrinks with it and would not be readable on a phone.
+//! Cumulative latency curves.
 
 use plotters::coord::combinators::BindKeyPoints;
 use plotters::prelude::*;
 
-use super::distribution::Distribution;
-use super::format;
-
-/// Line colours by series, light scheme. `report.css` lists the same values with their dark counterparts.
-pub(super) const PALETTE: [RGBColor; 6] = [
-    RGBColor(0x0B, 0x62, 0xB5),
-    RGBColor(0xC2, 0x4A, 0x0A),
-    RGBColor(0x0C, 0x7A, 0x6B),
-    RGBColor(0x7A, 0x3F, 0xC9),
-    RGBColor(0x96, 0x6B, 0x00),
-    RGBColor(0xB8, 0x2F, 0x6E),
-];
-/// Axis and its text.
-const INK: RGBColor = RGBColor(0x5B, 0x63, 0x70);
-/// Grid lines.
-const GRID: RGBColor = RGBColor(0xE1, 0xE4, 0xE9);
+use super::{Drawn, GRID, Size, colour, svg, ticks};
+use crate::report::distribution::Distribution;
+use crate::report::format;
 
 /// Curves are thinned to this many columns: more cannot be told apart.
 const COLUMNS: f64 = 360.0;
 
-/// For which screen a plot is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
-    /// Desktop.
-    Wide,
-    /// Phone.
-    Narrow,
-}
-
-impl Size {
-    fn pixels(self) -> (u32, u32) {
-        match self {
-            Size::Wide => (860, 340),
-            Size::Narrow => (360, 280),
-        }
-    }
-
-    fn class(self) -> &'static str {
-        match self {
-            Size::Wide => "plot wide",
-            Size::Narrow => "plot narrow",
-        }
-    }
-}
-
 /// One line of a plot.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(in crate::report) struct Line<'a> {
     /// Place in the palette.
-    pub(super) colour: usize,
+    pub(in crate::report) colour: usize,
     /// Its values.
-    pub(super) distribution: &'a Distribution,
+    pub(in crate::report) distribution: &'a Distribution,
 }
 
 /// Draws all lines on one logarithmic axis. `unit` is that of the values; `label` says what the plot shows, for
@@ -66,35 +24,22 @@ pub(super) struct Line<'a> {
 ///
 /// # Errors
 /// When the plotting library refuses, which it does not for finite ranges.
-pub(super) fn curves(lines: &[Line<'_>], unit: &str, label: &str, size: Size) -> anyhow::Result<String> {
-    let (width, height) = size.pixels();
-    let (low, high) = range(lines);
-    let mut drawing = String::new();
-    draw(&mut drawing, lines, (low, high), unit, size)
-        .map_err(|error| anyhow::anyhow!("cannot draw {label}: {error}"))?;
-    // The page decides the size, and needs no namespace inside HTML.
-    let body = drawing.split_once('>').map_or("", |(_, body)| body);
-    let label = escape(label);
-    Ok(format!(
-        r#"<svg class="{}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{}"#,
-        size.class(),
-        body.trim_end()
-    ))
+pub(in crate::report) fn curves(lines: &[Line<'_>], unit: &str, label: &str, size: Size) -> anyhow::Result<String> {
+    let range = range(lines);
+    svg(size.pixels(), label, size, |root| draw(root, lines, range, unit, size))
 }
 
 fn draw(
-    into: &mut String,
+    root: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
     lines: &[Line<'_>],
     (low, high): (f64, f64),
     unit: &str,
     size: Size,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let narrow = size == Size::Narrow;
-    let root = SVGBackend::with_string(into, size.pixels()).into_drawing_area();
-    // The backend divides font sizes by 1.24.
-    let text = ("sans-serif", if narrow { 15 } else { 16 }).into_font().color(&INK);
+) -> Drawn {
+    let narrow = size.is_narrow();
+    let text = size.text();
     let axis = (low..high).log_scale().with_key_points(ticks(low, high, narrow));
-    let mut chart = ChartBuilder::on(&root)
+    let mut chart = ChartBuilder::on(root)
         .margin_top(8)
         .margin_right(if narrow { 14 } else { 22 })
         .x_label_area_size(if narrow { 30 } else { 46 })
@@ -116,14 +61,13 @@ fn draw(
     }
     mesh.draw()?;
     for line in lines {
-        let colour = PALETTE[line.colour % PALETTE.len()];
+        let colour = colour(line.colour);
         let points = staircase(&line.distribution.cumulative(), low, high);
         if let Some(end) = points.last().copied() {
             chart.draw_series(std::iter::once(Circle::new(end, 3, colour.filled())))?;
         }
         chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
     }
-    root.present()?;
     Ok(())
 }
 
@@ -157,39 +101,10 @@ fn range(lines: &[Line<'_>]) -> (f64, f64) {
     if high / low >= 3.2 { (low, high) } else { ((low * high).sqrt() / 1.8, (low * high).sqrt() * 1.8) }
 }
 
-/// Round values for the axis: 1-2-5 over few decades, powers of ten over many.
-fn ticks(low: f64, high: f64, narrow: bool) -> Vec<f64> {
-    let decades = (high / low).log10();
-    let steps: &[f64] = match (decades, narrow) {
-        (d, false) if d <= 2.6 => &[1.0, 2.0, 5.0],
-        (d, true) if d <= 1.4 => &[1.0, 2.0, 5.0],
-        (d, false) if d <= 4.0 => &[1.0, 3.0],
-        _ => &[1.0],
-    };
-    let first = low.log10().floor() as i32;
-    let last = high.log10().ceil() as i32;
-    let every = if narrow && decades > 4.5 { 2 } else { 1 };
-    (first..=last)
-        .filter(|exponent| exponent.rem_euclid(every) == 0)
-        .flat_map(|exponent| steps.iter().map(move |step| step * 10f64.powi(exponent)))
-        .filter(|tick| (low..=high).contains(tick))
-        .collect()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::tests::fixture::encode;
-
-    #[test]
-    fn ticks_are_round_and_inside() {
-        assert_eq!(ticks(0.7, 60.0, false), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]);
-        assert_eq!(ticks(0.5, 20_000.0, true).len(), 3);
-    }
 
     #[test]
     fn a_step_is_kept_where_a_distribution_has_two_modes() {

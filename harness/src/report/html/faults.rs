@@ -1,0 +1,224 @@
+//! Fault scenarios: what held at which target, and what was served while it was broken.
+
+use serde::Serialize;
+
+use super::{Colours, LINES_MAX};
+use crate::report::plot::{self, Lane, Size};
+use crate::report::{format, score};
+use crate::results::{Fault, Outcome, Results, TimelineSample};
+
+/// Scenarios that are shown; beyond that the reader is sent to `results.json`.
+const SCENARIOS_MAX: usize = 100;
+/// Events of one timeline that are listed.
+const EVENTS_MAX: usize = 60;
+/// Intervals that are drawn: more cannot be told apart.
+const SAMPLES_MAX: usize = 4_000;
+
+/// Every scenario by every target.
+#[derive(Debug, Serialize)]
+pub(super) struct Faults {
+    targets: Vec<(String, usize)>,
+    scenarios: Vec<Scenario>,
+}
+
+#[derive(Debug, Serialize)]
+struct Scenario {
+    name: String,
+    /// One per target; absent where it was not run.
+    cells: Vec<Option<Cell>>,
+    wide: String,
+    narrow: String,
+    runs: Vec<Run>,
+    /// Something did not hold, so a reader wants to see it.
+    is_open: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Cell {
+    target: String,
+    outcome: &'static str,
+    words: String,
+}
+
+/// The scenario at one target.
+#[derive(Debug, Serialize)]
+struct Run {
+    target: String,
+    colour: usize,
+    outcome: &'static str,
+    /// Recovery, losses and availability, in words.
+    figures: String,
+    violations: Vec<String>,
+    timeline: Vec<(String, String)>,
+}
+
+/// Arranges the scenarios in their order; absent when the run had none.
+///
+/// # Errors
+/// When a drawing does not render.
+pub(super) fn view(results: &Results, colours: &Colours<'_>) -> anyhow::Result<Option<Faults>> {
+    if results.faults.is_empty() {
+        return Ok(None);
+    }
+    let mut targets: Vec<&str> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for fault in &results.faults {
+        if !targets.contains(&fault.target.as_str()) {
+            targets.push(&fault.target);
+        }
+        if !names.contains(&fault.scenario.as_str()) {
+            names.push(&fault.scenario);
+        }
+    }
+    targets.sort_by_key(|it| colours.of(it));
+    let scenarios = names.into_iter().take(SCENARIOS_MAX).map(|name| scenario(results, name, &targets, colours));
+    Ok(Some(Faults {
+        scenarios: scenarios.collect::<anyhow::Result<_>>()?,
+        targets: targets.iter().map(|it| (format::one_line(it, 80), colours.of(it))).collect(),
+    }))
+}
+
+fn scenario(results: &Results, name: &str, targets: &[&str], colours: &Colours<'_>) -> anyhow::Result<Scenario> {
+    let at = |target: &&str| results.faults.iter().find(|it| it.scenario == name && it.target == **target);
+    let found: Vec<&Fault> = targets.iter().filter_map(at).collect();
+    let lanes: Vec<Lane> = found.iter().map(|it| lane(it, colours)).collect();
+    let name = format::one_line(name, 200);
+    let draw = |size| anyhow::Ok(plot::timeline(&lanes, &format!("Timeline: {name}"), size)?.unwrap_or_default());
+    Ok(Scenario {
+        cells: targets.iter().map(|it| at(it).map(cell)).collect(),
+        wide: draw(Size::Wide)?,
+        narrow: draw(Size::Narrow)?,
+        is_open: found.iter().any(|it| it.outcome == Outcome::Fail),
+        runs: found.iter().map(|it| run(it, colours)).collect(),
+        name,
+    })
+}
+
+fn cell(fault: &Fault) -> Cell {
+    let recovery = fault.recovery_ms.map(|it| format::value(it, "ms"));
+    let words = match fault.outcome {
+        Outcome::Pass => recovery.map_or_else(|| "held".to_owned(), |it| format!("held, {it}")),
+        Outcome::Fail => "did not hold".to_owned(),
+        Outcome::Skip => "not tried".to_owned(),
+        _ => "could not be judged".to_owned(),
+    };
+    Cell { target: format::one_line(&fault.target, 80), outcome: score::word(fault.outcome), words }
+}
+
+fn run(fault: &Fault, colours: &Colours<'_>) -> Run {
+    let mut figures = Vec::new();
+    if let Some(ms) = fault.recovery_ms {
+        figures.push(format!("recovered after {}", format::value(ms, "ms")));
+    }
+    if let Some(words) = availability(&fault.samples) {
+        figures.push(words);
+    }
+    if let Some(most) = fault.samples.iter().filter_map(|it| it.missing).max() {
+        figures.push(format!("at most {} missing", format::plural(most, "instance", "instances")));
+    }
+    if fault.lost_acked > 0 {
+        figures.push(format!("{} lost", format::plural(fault.lost_acked, "acknowledged write", "acknowledged writes")));
+    }
+    if fault.resurrected > 0 {
+        figures.push(format!("{} came back", format::plural(fault.resurrected, "instance", "instances")));
+    }
+    let line = |text: &str| format::one_line(text, 400);
+    Run {
+        target: format::one_line(&fault.target, 80),
+        colour: colours.of(&fault.target),
+        outcome: score::word(fault.outcome),
+        figures: figures.join(", "),
+        violations: fault.violations.iter().take(LINES_MAX).map(|it| line(it)).collect(),
+        timeline: fault
+            .timeline
+            .iter()
+            .take(EVENTS_MAX)
+            .map(|it| {
+                let at = format::value(it.at_ms, "ms");
+                let until = it.until_ms.map(|until| format!(" – {}", format::value(until, "ms")));
+                (at + until.as_deref().unwrap_or_default(), line(&it.event))
+            })
+            .collect(),
+    }
+}
+
+/// `98.2 % answered, 40 % at worst`.
+fn availability(samples: &[TimelineSample]) -> Option<String> {
+    let requests: u64 = samples.iter().map(|it| it.requests).sum();
+    if requests == 0 {
+        return None;
+    }
+    let answered: u64 = samples.iter().map(|it| it.answered).sum();
+    let asked = samples.iter().filter(|it| it.requests > 0);
+    let worst = asked.min_by(|a, b| {
+        let share = |it: &TimelineSample| it.answered as f64 / it.requests as f64;
+        share(a).total_cmp(&share(b))
+    })?;
+    let worst = format::percent(worst.answered, worst.requests);
+    Some(format!("{} answered, {worst} at worst", format::percent(answered, requests)))
+}
+
+fn lane(fault: &Fault, colours: &Colours<'_>) -> Lane {
+    let samples = fault.samples.get(..fault.samples.len().min(SAMPLES_MAX)).unwrap_or_default();
+    let mut availability = Vec::new();
+    let mut missing = Vec::new();
+    for (place, sample) in samples.iter().enumerate() {
+        // The last interval is as long as the one before.
+        let length = match (samples.get(place + 1), place.checked_sub(1).and_then(|it| samples.get(it))) {
+            (Some(next), _) => next.at_ms - sample.at_ms,
+            (None, Some(before)) => sample.at_ms - before.at_ms,
+            (None, None) => 1_000.0,
+        };
+        let until = sample.at_ms + length.max(0.0);
+        if sample.requests > 0 {
+            let share = sample.answered.min(sample.requests) as f64 / sample.requests as f64;
+            availability.push((sample.at_ms, until, share));
+        }
+        if let Some(number) = sample.missing {
+            missing.push((sample.at_ms, until, number as f64));
+        }
+    }
+    Lane {
+        colour: colours.of(&fault.target),
+        bands: fault.timeline.iter().filter_map(|it| Some((it.at_ms, it.until_ms?))).collect(),
+        moments: fault.timeline.iter().filter(|it| it.until_ms.is_none()).map(|it| it.at_ms).collect(),
+        availability,
+        missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::figures;
+    use crate::report::tests::fixture::sample;
+
+    fn seen(at_ms: f64, requests: u64, answered: u64, missing: Option<u64>) -> TimelineSample {
+        TimelineSample { at_ms, requests, answered, missing }
+    }
+
+    #[test]
+    fn intervals_last_until_the_next_and_those_without_requests_have_no_share() {
+        let mut fault = sample().faults.remove(0);
+        fault.samples = vec![seen(0.0, 10, 10, None), seen(500.0, 0, 0, Some(3)), seen(1_500.0, 4, 1, Some(0))];
+        let names = [fault.target.clone()];
+        let lane = lane(&fault, &Colours(&names));
+        assert_eq!(lane.availability, [(0.0, 500.0, 1.0), (1_500.0, 2_500.0, 0.25)]);
+        assert_eq!(lane.missing, [(500.0, 1_500.0, 3.0), (1_500.0, 2_500.0, 0.0)]);
+        assert_eq!(availability(&fault.samples).unwrap(), "78.5 % answered, 25 % at worst");
+        assert_eq!(availability(&[]), None);
+    }
+
+    #[test]
+    fn every_scenario_has_a_cell_for_every_target_and_a_drawing_where_there_are_counts() {
+        let mut results = sample();
+        results.faults.push(Fault { scenario: "another".into(), samples: Vec::new(), ..results.faults[0].clone() });
+        let names = figures::target_names(&results);
+        let view = view(&results, &Colours(&names)).unwrap().unwrap();
+        let cells: Vec<Vec<bool>> =
+            view.scenarios.iter().map(|it| it.cells.iter().map(Option::is_some).collect()).collect();
+        assert_eq!(cells, [vec![true; 3], vec![true, false, false]]);
+        assert!(view.scenarios[0].wide.contains("<svg") && view.scenarios[1].wide.is_empty());
+        assert!(view.scenarios[0].is_open && !view.scenarios[1].is_open);
+    }
+}
