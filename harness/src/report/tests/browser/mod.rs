@@ -119,7 +119,7 @@ fn filters_sorts_and_opens(browser: &mut Browser, page: &Path) {
     let given = order(browser, place);
     assert!(given.is_sorted(), "{given:?}");
     assert!(!falls(&order(browser, all)), "the sample is in this order anyway");
-    for column in [0, 2] {
+    for column in [0, 1] {
         browser.click(&format!(".compat .matrix-head span:nth-child({}) button", column + 2));
         let sorted = order(browser, &short(column));
         assert!(falls(&sorted), "{column}: {sorted:?}");
