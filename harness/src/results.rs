@@ -145,6 +145,10 @@ pub enum Outcome {
 pub struct Conformance {
     /// What the targets were compared with: a live target, or `recordings/1.4.1` when the real server was not there.
     pub reference: String,
+    /// Targets that are shown and not held to anything: real Nacos of another version than the one cases are held to.
+    /// Where they differ, the versions of Nacos do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub informative: Vec<String>,
     /// One entry per case and target.
     pub cases: Vec<CaseResult>,
     /// Counts by target, then area.
@@ -185,6 +189,9 @@ pub struct CaseResult {
     pub area: String,
     /// Method and path template, e.g. `POST /nacos/v1/ns/instance`.
     pub endpoint: String,
+    /// Group of parameters the case is about, e.g. `metadata`; empty in runs recorded before there were groups.
+    #[serde(default)]
+    pub group: String,
     /// The target as written on the command line.
     pub target: String,
     /// The verdict.

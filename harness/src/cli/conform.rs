@@ -20,15 +20,19 @@ use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
 use crate::doctor::is_reference_required;
 use crate::profile::{Profile, ProfileName};
 use crate::report;
-use crate::results::{Counts, Outcome};
+use crate::results::{Conformance, Counts, Outcome};
 use crate::spelling;
 use crate::target::spec::Kind;
 use crate::target::{TargetSpec, interrupted};
 
 /// Compare every recorded API call with real Nacos, to the byte.
+///
+/// Exits with 1 when an answer differs that is not kept on purpose. Real Nacos of another version than `--as` is asked
+/// and shown beside the others, so that one run says what changed between versions of Nacos; it is not held to
+/// anything and does not count for the exit code.
 #[derive(Debug, Args)]
 pub(super) struct Conform {
-    /// Server to judge, without a count; may be repeated. For example tandem, nacos@1.4.1, url:http://host:8848
+    /// Server to judge, without a count; may be repeated. For example tandem, nacos@1.3.0, url:http://host:8848
     #[arg(long = "target", value_name = "TARGET", default_value = "tandem")]
     targets: Vec<TargetSpec>,
     /// Version of Nacos the target is held to
@@ -148,6 +152,7 @@ impl Kept {
             conformance: Some(verdicts.conformance.clone()),
             skipped: verdicts.skipped.clone(),
         });
+        self.record.targets(verdicts.targets.iter().cloned());
         let results = self.record.results(self.began.elapsed());
         report::write_results(&results, out)?;
         report::render(&results, out)?;
@@ -171,11 +176,16 @@ fn finish(args: &Conform, verdicts: &Verdicts, kept: Kept) -> Result<ExitCode> {
     if verdicts.conformance.cases.is_empty() {
         bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
     }
-    let differed =
-        verdicts.conformance.cases.iter().any(|case| {
-            matches!(case.outcome, Outcome::Fail | Outcome::Error) && !case.tags.iter().any(|tag| tag == KEPT)
-        });
-    Ok(ExitCode::from(u8::from(differed)))
+    Ok(ExitCode::from(u8::from(differs(&verdicts.conformance))))
+}
+
+/// Whether an answer differs that is not kept on purpose, at a target that is held to the reference.
+fn differs(conformance: &Conformance) -> bool {
+    conformance.cases.iter().any(|case| {
+        matches!(case.outcome, Outcome::Fail | Outcome::Error)
+            && !case.tags.iter().any(|tag| tag == KEPT)
+            && !conformance.informative.contains(&case.target)
+    })
 }
 
 /// What the record of this run says of it.
@@ -229,7 +239,8 @@ fn subjects(targets: &[TargetSpec]) -> Result<Vec<Kind>> {
 fn print(verdicts: &Verdicts, verbose: bool) {
     println!("compared with {}", verdicts.conformance.reference);
     for (target, areas) in &verdicts.conformance.summary {
-        println!("{target}");
+        let is_informative = verdicts.conformance.informative.contains(target);
+        println!("{target}{}", if is_informative { " (another version: shown, not held to anything)" } else { "" });
         let mut total = Counts::default();
         for (area, counts) in areas {
             line(area, counts);
@@ -254,4 +265,39 @@ fn line(area: &str, counts: &Counts) {
     let judged = counts.pass + counts.fail + counts.error;
     let share = if judged == 0 { 0.0 } else { f64::from(counts.pass) * 100.0 / f64::from(judged) };
     println!("  {area:<22} {:>5} of {judged:>5} ({share:.1} %), {} skipped", counts.pass, counts.skip);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::CaseResult;
+
+    fn verdict(target: &str, outcome: Outcome, tags: &[&str]) -> CaseResult {
+        CaseResult {
+            id: "A1".to_owned(),
+            area: "x".to_owned(),
+            endpoint: "GET /".to_owned(),
+            group: String::new(),
+            target: target.to_owned(),
+            outcome,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            reason: String::new(),
+            request: String::new(),
+            expected: None,
+            observed: None,
+        }
+    }
+
+    #[test]
+    fn another_version_does_not_count_and_everything_else_does() {
+        let of = |cases: Vec<CaseResult>| Conformance {
+            informative: vec!["nacos@1.1.4".to_owned()],
+            ..runner::summarised("nacos@1.4.1".to_owned(), cases)
+        };
+        let shown = verdict("nacos@1.1.4", Outcome::Fail, &[]);
+        assert!(!differs(&of(vec![shown.clone(), verdict("tandem", Outcome::Pass, &[])])));
+        assert!(!differs(&of(vec![verdict("tandem", Outcome::Fail, &[KEPT])])));
+        assert!(differs(&of(vec![shown.clone(), verdict("tandem", Outcome::Fail, &[])])));
+        assert!(differs(&of(vec![shown, verdict("nacos@1.4.1", Outcome::Error, &[])])));
+    }
 }

@@ -36,6 +36,25 @@ pub struct Record {
     stamp: String,
 }
 
+/// What the record says of a cluster.
+pub fn described(cluster: &Cluster) -> Target {
+    let node = |it: &crate::target::Node| TargetNode {
+        kind: kind_name(it.kind).to_owned(),
+        version: it.version.clone(),
+        launch: it.launch.clone(),
+        address: it.address.clone(),
+        artifact: it.artifact.clone(),
+    };
+    let ready = cluster.ready.as_secs_f64() * 1000.0;
+    Target {
+        target: cluster.target.clone(),
+        nodes: cluster.nodes.iter().map(node).collect(),
+        ready_ms: if ready > 0.0 { vec![ready] } else { Vec::new() },
+        rss_bytes: Vec::new(),
+        cpu_seconds: cluster.cpu_seconds.clone(),
+    }
+}
+
 impl Record {
     /// Begins a record, and to watch the machine.
     pub fn begin(plan: &Plan) -> Self {
@@ -77,21 +96,12 @@ impl Record {
 
     /// Adds a cluster that was started.
     pub fn target(&mut self, cluster: &Cluster) {
-        let node = |it: &crate::target::Node| TargetNode {
-            kind: kind_name(it.kind).to_owned(),
-            version: it.version.clone(),
-            launch: it.launch.clone(),
-            address: it.address.clone(),
-            artifact: it.artifact.clone(),
-        };
-        let ready = cluster.ready.as_secs_f64() * 1000.0;
-        self.targets.push(Target {
-            target: cluster.target.clone(),
-            nodes: cluster.nodes.iter().map(node).collect(),
-            ready_ms: if ready > 0.0 { vec![ready] } else { Vec::new() },
-            rss_bytes: Vec::new(),
-            cpu_seconds: cluster.cpu_seconds.clone(),
-        });
+        self.targets.push(described(cluster));
+    }
+
+    /// Adds clusters that were started elsewhere and are gone.
+    pub fn targets(&mut self, targets: impl IntoIterator<Item = Target>) {
+        self.targets.extend(targets);
     }
 
     /// Memory of a cluster's nodes before anything was done to it.

@@ -1,6 +1,7 @@
 //! Conformance: cases as data, run live against every target and compared with the reference beside it.
 //!
 //! - [`case`]: the case files (`compat/cases`, format in its README)
+//! - [`group`]: the endpoint and the group of parameters a case is about
 //! - [`recording`]: what the real server answered when it was recorded (`compat/recordings`)
 //! - [`answer`]: one answer, reduced to what is compared
 //! - [`normal`]: names of addresses and values that must differ, put in their place
@@ -20,6 +21,7 @@ pub mod compare;
 #[cfg(test)]
 mod data_tests;
 pub mod difference;
+pub mod group;
 pub mod normal;
 pub mod place;
 pub mod play;

@@ -3,7 +3,7 @@
 //! The reference is judged against its recording, a subject against what the reference answers in the same run. The
 //! reference never waits for a subject: a slow or differing subject cannot make the reference's instances expire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::case::{Case, CaseSet, Topology};
 use super::compare::{At, differences};
 use super::difference::Differences;
+use super::group;
 use super::normal::Rules;
 use super::place::{Fixture, Place};
 use super::play::{Pace, Player, described};
@@ -39,6 +40,8 @@ pub struct Options {
     pub differences: Differences,
     /// Also ask what stops a real cluster for good; the cluster is of no use afterwards.
     pub destructive: bool,
+    /// Targets that are shown and not held to anything.
+    pub informative: BTreeSet<String>,
     /// Waiting, other than the topology's usual.
     pub pace: Option<Pace>,
     /// Told about each case.
@@ -51,6 +54,7 @@ impl Default for Options {
             version: "1.4.1".to_owned(),
             differences: Differences::default(),
             destructive: false,
+            informative: BTreeSet::new(),
             pace: None,
             progress: None,
         }
@@ -138,7 +142,7 @@ pub fn summarised(reference: String, cases: Vec<CaseResult>) -> Conformance {
         let areas = summary.entry(case.target.clone()).or_default();
         areas.entry(case.area.clone()).or_default().add(case.outcome);
     }
-    Conformance { reference, cases, summary }
+    Conformance { reference, informative: Vec::new(), cases, summary }
 }
 
 /// The topology of a cluster; none for a number of members nothing was recorded for.
@@ -191,6 +195,8 @@ impl<'a> Sequence<'a> {
             Topology::Standalone => Pace::standalone(),
             Topology::Cluster3 => Pace::cluster(),
         };
+        let is_informative = options.informative.contains(&cluster.target);
+        let usual = if is_informative { usual.of_another_version() } else { usual };
         Self {
             target: &cluster.target,
             known: if cluster.nodes.iter().any(|node| node.kind == NodeKind::Tandem) {
@@ -327,7 +333,8 @@ impl Verdict<'_> {
         self.case.judged(self.topology).then(|| CaseResult {
             id: self.case.result_id(self.topology),
             area: self.case.area.clone(),
-            endpoint: format!("{} {}", self.case.method, self.case.path.split('?').next().unwrap_or_default()),
+            endpoint: group::endpoint(self.case),
+            group: group::group(self.case).to_owned(),
             target: self.target.to_owned(),
             outcome,
             tags: self.case.tags.clone(),

@@ -3,6 +3,7 @@
 //! The reference is real Nacos started beside the subjects; where it cannot be, the recordings stand in for it and
 //! the result says so.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use super::case::{CaseSet, Topology};
 use super::difference::Differences;
 use super::recording::Recordings;
 use super::runner;
-use crate::results::{CaseResult, Conformance, Skipped};
+use crate::compare::record::described;
+use crate::results::{CaseResult, Conformance, Skipped, Target};
 use crate::target::spec::Kind;
-use crate::target::{Cluster, LaunchOptions, Mode, TargetSpec, launch};
+use crate::target::{Cluster, LaunchOptions, Mode, NodeKind, TargetSpec, launch};
 
 /// Version of the real server that cases were recorded from, and that targets are held to unless told otherwise.
 pub const VERSION: &str = "1.4.1";
@@ -46,6 +48,8 @@ pub struct Outcome {
     pub conformance: Conformance,
     /// Servers that could not be started, and why.
     pub skipped: Vec<Skipped>,
+    /// What was asked, the reference last.
+    pub targets: Vec<Target>,
 }
 
 impl Session {
@@ -73,7 +77,8 @@ impl Session {
         if let Some(reference) = all.reference {
             conformance.reference = reference;
         }
-        Ok(Outcome { conformance, skipped: all.skipped })
+        conformance.informative = all.informative.into_iter().collect();
+        Ok(Outcome { conformance, skipped: all.skipped, targets: all.targets })
     }
 
     async fn ask(
@@ -85,7 +90,7 @@ impl Session {
         all: &mut Gathered,
     ) -> Result<()> {
         let mut subjects = Vec::new();
-        for kind in &self.subjects {
+        for kind in self.subjects.iter().filter(|kind| !self.is_beside_itself(kind)) {
             match self.start(kind, topology).await {
                 Ok(cluster) => subjects.push(cluster),
                 Err(error) => all.skip(format!("conformance of {kind} ({})", topology.name()), &error),
@@ -101,8 +106,15 @@ impl Session {
                 }
             }
         }
+        for cluster in subjects.iter().chain(&reference) {
+            all.targets.push(described(cluster));
+            if is_another_version(cluster, &self.version) {
+                all.informative.insert(cluster.target.clone());
+            }
+        }
+        let judged = runner::Options { informative: all.informative.clone(), ..judged.clone() };
         let asked: Vec<&Cluster> = subjects.iter().collect();
-        all.results.extend(runner::run_all(cases, &asked, reference.as_ref(), recordings, judged).await);
+        all.results.extend(runner::run_all(cases, &asked, reference.as_ref(), recordings, &judged).await);
         if let Some(reference) = &reference {
             all.reference.get_or_insert_with(|| reference.target.clone());
         }
@@ -110,6 +122,15 @@ impl Session {
             cluster.shutdown().await?;
         }
         Ok(())
+    }
+
+    /// Whether a subject is the reference, which is asked anyway: one of several needs no second server.
+    fn is_beside_itself(&self, kind: &Kind) -> bool {
+        let version = match kind {
+            Kind::Nacos(version) => version.as_deref().unwrap_or(VERSION),
+            _ => return false,
+        };
+        self.live_reference && self.subjects.len() > 1 && version == self.version
     }
 
     async fn start(&self, kind: &Kind, topology: Topology) -> Result<Cluster> {
@@ -130,12 +151,23 @@ struct Gathered {
     results: Vec<CaseResult>,
     reference: Option<String>,
     skipped: Vec<Skipped>,
+    targets: Vec<Target>,
+    informative: BTreeSet<String>,
 }
 
 impl Gathered {
     fn skip(&mut self, what: String, error: &anyhow::Error) {
         self.skipped.push(Skipped { what, reason: format!("{error:#}") });
     }
+}
+
+/// Real Nacos of another version than `held_to`: where it differs, Nacos changed, and nobody's server is wrong.
+fn is_another_version(cluster: &Cluster, held_to: &str) -> bool {
+    !cluster.nodes.is_empty()
+        && cluster
+            .nodes
+            .iter()
+            .all(|node| node.kind == NodeKind::Nacos && node.version.trim_start_matches('v') != held_to)
 }
 
 /// The kinds of node that occur in some targets and can be judged: all but the reference itself.

@@ -234,7 +234,10 @@ fn aligned(new: &Results, old: &Results) -> Result<(), Unaligned> {
         names.sort_unstable();
         names.join(" ")
     };
-    same("the list of targets", &targets(new), &targets(old))?;
+    // Runs of API calls did not name their servers at first.
+    if !old.targets.is_empty() {
+        same("the list of targets", &targets(new), &targets(old))?;
+    }
     if let (Some(new), Some(old)) = (&new.conformance, &old.conformance) {
         same("the reference of the API cases", &new.reference, &old.reference)?;
     }
@@ -244,7 +247,9 @@ fn aligned(new: &Results, old: &Results) -> Result<(), Unaligned> {
 type CaseKey<'a> = (&'a str, &'a str);
 
 fn cases(results: &Results) -> BTreeMap<CaseKey<'_>, &CaseResult> {
-    let cases = results.conformance.iter().flat_map(|it| &it.cases);
+    // Another version of Nacos is shown beside the others and held to nothing.
+    let held = |it: &&CaseResult| results.conformance.iter().all(|all| !all.informative.contains(&it.target));
+    let cases = results.conformance.iter().flat_map(|it| &it.cases).filter(held);
     cases.map(|case| ((case.target.as_str(), case.id.as_str()), case)).collect()
 }
 

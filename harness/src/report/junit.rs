@@ -23,9 +23,12 @@ pub(super) fn junit(results: &Results) -> String {
     let mut body = String::new();
     let mut total = Counts::default();
     for ((target, area), cases) in suites {
-        let counts = tally(cases.iter().map(|it| it.outcome), &mut total);
+        let is_informative = results.conformance.iter().any(|it| it.informative.iter().any(|name| name == target));
+        // Another version of Nacos that answers otherwise breaks no build.
+        let told = |it: Outcome| if is_informative && it != Outcome::Pass { Outcome::Skip } else { it };
+        let counts = tally(cases.iter().map(|it| told(it.outcome)), &mut total);
         open_suite(&mut body, results, target, area, &counts);
-        cases.iter().for_each(|case| write_case(&mut body, case));
+        cases.iter().for_each(|case| write_case(&mut body, case, told(case.outcome)));
         body.push_str("  </testsuite>\n");
     }
     for (target, faults) in faults {
@@ -91,7 +94,7 @@ fn open_suite(out: &mut String, results: &Results, target: &str, area: &str, cou
     out.push_str("    </properties>\n");
 }
 
-fn write_case(out: &mut String, case: &CaseResult) {
+fn write_case(out: &mut String, case: &CaseResult, outcome: Outcome) {
     let head = format!(
         "    <testcase classname={} name={}",
         attribute(&format!("{}.{}", case.target, case.area)),
@@ -106,7 +109,7 @@ fn write_case(out: &mut String, case: &CaseResult) {
             let _ = writeln!(detail, "{side}: {}", answer_text(answer));
         }
     }
-    write_outcome(out, &head, case.outcome, &case.reason, &detail);
+    write_outcome(out, &head, outcome, &case.reason, &detail);
 }
 
 fn write_fault(out: &mut String, fault: &Fault) {

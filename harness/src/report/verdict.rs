@@ -83,6 +83,10 @@ fn answers(results: &Results, score: Option<&Score<'_>>, target: &str) -> Option
     } else {
         format!("answers {share} API cases as {} does", conformance.reference)
     };
+    if conformance.informative.iter().any(|it| it == target) {
+        words.push_str(": another version, held to nothing");
+        return Some(words);
+    }
     let kept = conformance
         .cases
         .iter()

@@ -128,6 +128,7 @@ fn judge(id: &str, target: &str, expected: &Given, observed: &Given, known: &Dif
         id: format!("{id}@{}", here.name),
         area: AREA.to_owned(),
         endpoint: "POST /nacos/v1/ns/instance".to_owned(),
+        group: "name and address".to_owned(),
         target: target.to_owned(),
         outcome: Outcome::Error,
         tags: vec!["ephemeral".to_owned()],

@@ -14,6 +14,7 @@ use crate::conformance::answer::{Answer, kept};
 use crate::conformance::case::{Case, Topology};
 use crate::conformance::compare::{At, differences};
 use crate::conformance::difference::Differences;
+use crate::conformance::group;
 use crate::conformance::normal::Rules;
 use crate::conformance::place::Place;
 use crate::conformance::play::{described, request};
@@ -214,7 +215,8 @@ pub(super) fn open_result(case: &Case, cast: &Cast, target: &str) -> CaseResult 
     CaseResult {
         id: format!("{}@{}", case.id, cast.name),
         area: case.area.clone(),
-        endpoint: format!("{} {}", case.method, case.path.split('?').next().unwrap_or_default()),
+        endpoint: group::endpoint(case),
+        group: group::group(case).to_owned(),
         target: target.to_owned(),
         outcome: Outcome::Error,
         tags: case.tags.clone(),

@@ -157,6 +157,7 @@ fn answer(status: u32, body: &str) -> Answer {
 
 fn case(id: &str, area: &str, endpoint: &str, target: &str, outcome: Outcome) -> CaseResult {
     CaseResult {
+        group: "name and address".into(),
         id: id.into(),
         area: area.into(),
         endpoint: endpoint.into(),
