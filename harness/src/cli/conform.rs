@@ -1,5 +1,7 @@
 //! `tandem conform`: every recorded API call at a target, beside real Nacos, compared to the byte.
 
+mod clients;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use super::measure::run_id;
 use crate::compare::record::Record;
 use crate::compare::{ConformancePart, Plan};
 use crate::conformance::case::Topology;
+use crate::conformance::clients::sdk::Sdk;
 use crate::conformance::cluster::session::MixedSession;
 use crate::conformance::difference::KEPT;
 use crate::conformance::runner;
@@ -41,6 +44,17 @@ pub(super) struct Conform {
     /// One server, a cluster of three, or both; or one target between two real nodes
     #[arg(long, value_enum, default_value_t = Shape::Standalone)]
     topology: Shape,
+    /// Run programs on official clients instead, all or those named, at targets of any shape: java,go,python,node
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CLIENT",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "java,go,python,node",
+        conflicts_with_all = ["topology", "areas", "recordings_only", "version"]
+    )]
+    clients: Vec<Sdk>,
     /// Compare with the recordings, without starting real Nacos
     #[arg(long)]
     recordings_only: bool,
@@ -78,6 +92,9 @@ enum Shape {
 }
 
 pub(super) async fn run(args: Conform) -> Result<ExitCode> {
+    if !args.clients.is_empty() {
+        return clients::run(&args, &args.clients).await;
+    }
     check_version(&args)?;
     let session = Session {
         subjects: subjects(&args.targets)?,
@@ -153,6 +170,7 @@ impl Kept {
             skipped: verdicts.skipped.clone(),
         });
         self.record.targets(verdicts.targets.iter().cloned());
+        self.record.clients.clone_from(&verdicts.clients);
         let results = self.record.results(self.began.elapsed());
         report::write_results(&results, out)?;
         report::render(&results, out)?;
@@ -250,6 +268,9 @@ fn print(verdicts: &Verdicts, verbose: bool) {
             total.error += counts.error;
         }
         line("all", &total);
+    }
+    for it in report::clients::lines(&verdicts.clients) {
+        println!("{} at {}: {} passed; {}", it.client, it.target, it.passed, it.told);
     }
     for case in &verdicts.conformance.cases {
         if verbose && case.outcome != Outcome::Pass {

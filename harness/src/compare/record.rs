@@ -13,7 +13,9 @@ use crate::experiment::restart_recovery::figures;
 use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
-use crate::results::{Agreement, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::results::{
+    Agreement, ClientRun, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode,
+};
 use crate::target::Cluster;
 
 /// Reason of a skip that the user chose with the profile.
@@ -28,6 +30,8 @@ pub struct Record {
     watch: LoadWatch,
     targets: Vec<Target>,
     conformance: Option<Conformance>,
+    /// Runs of official clients.
+    pub clients: Vec<ClientRun>,
     /// Verdicts on whether the nodes of a target hold the same.
     pub agreements: Vec<Agreement>,
     faults: Vec<Fault>,
@@ -81,6 +85,7 @@ impl Record {
             watch,
             targets: Vec::new(),
             conformance: None,
+            clients: Vec::new(),
             agreements: Vec::new(),
             faults: Vec::new(),
             skipped: Vec::new(),
@@ -179,6 +184,7 @@ impl Record {
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
             measurements: self.rows.measurements(),
+            clients: self.clients.clone(),
             agreements: self.agreements.clone(),
             faults: self.faults.clone(),
             ratios: ratios::ratios(&self.rows, &self.targets, self.seed),

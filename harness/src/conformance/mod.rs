@@ -11,11 +11,13 @@
 //! - [`runner`]: reference and subjects side by side, and the verdicts
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
+//! - [`clients`]: what programs on the official SDKs see
 //! - [`cluster`]: what members of a mixed cluster send each other
 //! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
 
 pub mod answer;
 pub mod case;
+pub mod clients;
 pub mod cluster;
 pub mod compare;
 #[cfg(test)]
