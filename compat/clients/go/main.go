@@ -23,8 +23,11 @@ import (
 const (
 	changeLimit = 25 * time.Second
 	watch       = 20 * time.Second
-	linger      = 3 * time.Second // the last push is still acknowledged
-	pushMark    = "receive push: "
+	// Past the query that follows a subscription after a second: what comes next is told by push or much later.
+	settle = 1500 * time.Millisecond
+	// The last push is still acknowledged.
+	linger   = 3 * time.Second
+	pushMark = "receive push: "
 )
 
 var (
@@ -105,6 +108,7 @@ func run() {
 		it.Saw = plain(found)
 		return err
 	})
+	time.Sleep(settle)
 	registering := now()
 	if !step("register", func(it *line) error {
 		if _, err := writer.RegisterInstance(first(service, group)); err != nil {

@@ -34,6 +34,8 @@ public final class Client {
 
     private static final long CHANGE_LIMIT_MS = 25_000;
     private static final long WATCH_MS = 20_000;
+    /** Past the query that follows a subscription after a second: what comes next is told by push or much later. */
+    private static final long SETTLE_MS = 1_500;
     /** The last push is still acknowledged. */
     private static final long LINGER_MS = 3_000;
     private static final String PUSH_MARK = "received push data: ";
@@ -102,6 +104,7 @@ public final class Client {
             subscriber.subscribe(service, group, listener);
             return new Seen(true, plain(subscriber.getAllInstances(service, group)));
         });
+        pause(SETTLE_MS);
         long began = now();
         step("register", () -> {
             writer.registerInstance(service, group, first(2, "1"));
@@ -147,12 +150,12 @@ public final class Client {
             writer.deregisterInstance(service, group, second());
             return eventually(() -> listed(subscriber.getAllInstances(service, group, false), 0));
         });
-        linger();
+        pause(LINGER_MS);
     }
 
-    private static void linger() {
+    private static void pause(long ms) {
         try {
-            Thread.sleep(LINGER_MS);
+            Thread.sleep(ms);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }

@@ -5,6 +5,8 @@ const { NacosNamingClient } = require('nacos');
 
 const CHANGE_LIMIT_MS = 25000;
 const WATCH_MS = 20000;
+// Past the query that follows a subscription after a second: what comes next is told by push or much later.
+const SETTLE_MS = 1500;
 // The last push is still acknowledged.
 const LINGER_MS = 3000;
 const PUSH_MARK = '[PushReceiver] received push data: %s from %s:%s';
@@ -153,6 +155,7 @@ async function run() {
     subscriber.subscribe(subscription, hosts => changes.push({ at: now(), hosts: plain(hosts) }));
     return listed(await all(subscriber), 0);
   });
+  await sleep(SETTLE_MS);
   const registering = now();
   const registered = await step('register', async () => {
     await writer.registerInstance(service, first(2, '1'), group);

@@ -191,10 +191,20 @@ fn finish(args: &Conform, verdicts: &Verdicts, kept: Kept) -> Result<ExitCode> {
     if let Some(out) = args.out.as_ref().filter(|_| !args.json) {
         println!("results and report: {}", out.display());
     }
-    if verdicts.conformance.cases.is_empty() {
-        bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
+    if let Some(reason) = nothing_judged(verdicts) {
+        bail!("nothing was judged: {reason}");
     }
     Ok(ExitCode::from(u8::from(differs(&verdicts.conformance))))
+}
+
+/// Why there is no verdict at all, if so: a run of skips is not a run without differences.
+fn nothing_judged(verdicts: &Verdicts) -> Option<&str> {
+    let cases = &verdicts.conformance.cases;
+    if cases.iter().any(|case| case.outcome != Outcome::Skip) {
+        return None;
+    }
+    let skipped = verdicts.skipped.first().map(|it| it.reason.as_str());
+    Some(skipped.or(cases.first().map(|case| case.reason.as_str())).unwrap_or("no case applies"))
 }
 
 /// Whether an answer differs that is not kept on purpose, at a target that is held to the reference.
