@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tandem::results::{Outcome, Results};
 
-/// Generous, for a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Generous: the server may have to be built first, beside other tests.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Says its version, installs nothing, and as a program hangs with a child of its own.
 const HANGS: &str = "#!/bin/sh\ncase \"$1\" in\n--version | -m | -c) exit ;;\nesac\n\
