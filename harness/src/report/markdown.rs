@@ -212,7 +212,11 @@ fn clients(out: &mut String, results: &Results) {
     }
     out.push('\n');
     for it in &lines {
-        list(out, &format!("Not passed: {} at {}", escape(&it.client), escape(&it.target)), it.rest.iter().cloned());
+        list(
+            out,
+            &format!("Not tried or not passed: {} at {}", escape(&it.client), escape(&it.target)),
+            it.rest.iter().cloned(),
+        );
     }
 }
 

@@ -30,5 +30,8 @@ pub(super) async fn run(args: &Conform, sdks: &[Sdk]) -> Result<ExitCode> {
     {
         bail!("real Nacos is required; {}: {}", skipped.what, skipped.reason);
     }
-    finish(args, &verdicts, kept)
+    let is_whole = verdicts.skipped.is_empty();
+    let code = finish(args, &verdicts, kept)?;
+    // A target that could not be started was asked for and not judged.
+    Ok(if is_whole { code } else { ExitCode::from(1) })
 }

@@ -131,7 +131,9 @@ impl Stage<'_> {
             Ok(visited) => visited,
             Err(error) => {
                 let what = format!("official clients at {target}");
-                let skipped = Some(Skipped { what, reason: format!("{error:#}") });
+                // What follows the first line is log.
+                let reason = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+                let skipped = Some(Skipped { what, reason });
                 Visited { skipped, ..Visited::default() }
             }
         }

@@ -12,8 +12,9 @@ use crate::target::{Cluster, Node};
 /// How long the last acknowledgement of a push may take to be counted.
 const ACK_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long an instance may take to be gone from every node after it was deregistered.
-const GONE_LIMIT: Duration = Duration::from_secs(10);
+/// How long an instance may take to be gone from every node after it was deregistered. A heartbeat that was under way at
+/// that moment brings it back on any server, until its timeout of 12 s and the server's round of 5 s are over.
+const GONE_LIMIT: Duration = Duration::from_secs(20);
 
 /// An instance with the timeouts of the programs' instances, and without heartbeats.
 #[derive(Debug)]
