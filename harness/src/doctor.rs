@@ -8,6 +8,8 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
+use crate::conformance::clients::sdk::{self, Sdk};
+use crate::conformance::clients::toolchain;
 use crate::target::reference::{ARTIFACTS, CacheState, cache_dir};
 use crate::target::{docker, java, nacos};
 
@@ -120,7 +122,9 @@ pub async fn doctor(nacos_home: Option<&Path>) -> Doctor {
     });
     let cargo =
         check_tool("Rust", "cargo", "--version", "builds tandem-server from a checkout; install it from rustup.rs");
-    let rows = vec![cargo, jdk, maven, engine, cache, home, check_privileges(), check_fault_tools(), recordings];
+    let [java, go, python, node] = sdk::ALL.map(check_client);
+    let (privileges, tools) = (check_privileges(), check_fault_tools());
+    let rows = vec![cargo, jdk, maven, engine, cache, home, privileges, tools, recordings, java, go, python, node];
     Doctor { rows, reference }
 }
 
@@ -322,6 +326,20 @@ fn check_cache() -> Row {
     ok(NAME, format!("{} holds Nacos {} with every pinned hash right", dir.display(), good.join(", ")))
 }
 
+/// What the program on an official client needs.
+fn check_client(sdk: Sdk) -> Row {
+    let name = match sdk {
+        Sdk::Java => "Java client",
+        Sdk::Go => "Go client",
+        Sdk::Python => "Python client",
+        Sdk::Node => "Node client",
+    };
+    match toolchain::find(sdk) {
+        Ok(runtime) => ok(name, format!("{} would run with {}", sdk.package(), plain(&runtime))),
+        Err(why) => missing(name, format!("{why}; `conform --clients` skips it")),
+    }
+}
+
 fn check_nacos_home(dir: Option<&Path>) -> Row {
     const NAME: &str = "official distribution";
     match dir.map(|dir| (dir, nacos::distribution_version(dir))) {
@@ -443,7 +461,7 @@ mod tests {
     #[tokio::test]
     async fn every_row_says_something_in_one_line() {
         let doctor = doctor(None).await;
-        assert_eq!(doctor.rows.len(), 9);
+        assert_eq!(doctor.rows.len(), 13);
         for row in &doctor.rows {
             assert!(!row.detail.is_empty() && !row.detail.contains('\n'), "{row:?}");
         }

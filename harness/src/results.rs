@@ -24,6 +24,9 @@ pub struct Results {
     /// Byte-for-byte API cases; absent when the run had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conformance: Option<Conformance>,
+    /// Runs of official clients; the verdicts on their steps are among the conformance cases, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientRun>,
     /// One row per target, experiment and variant.
     #[serde(default)]
     pub measurements: Vec<Measurement>,
@@ -232,6 +235,45 @@ pub struct CaseResult {
     /// What the target answered; absent on a pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Answer>,
+}
+
+/// One run of a program on an official client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientRun {
+    /// `java`, `go`, `python` or `node`.
+    pub client: String,
+    /// The package and its version.
+    pub package: String,
+    /// What it ran with, as that says itself; empty when it did not run.
+    pub runtime: String,
+    /// The target as written on the command line.
+    pub target: String,
+    /// From the kind of the node written to, to the kind of the node subscribed to; absent when all are of one kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<String>,
+    /// The steps in order.
+    pub steps: Vec<ClientStep>,
+}
+
+/// One step of a program on an official client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientStep {
+    /// `connect`, `register`, `appear`, … as in `compat/clients`.
+    pub step: String,
+    /// The verdict.
+    pub outcome: Outcome,
+    /// `push` or `poll`: by what the subscriber was told, in steps that wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<String>,
+    /// End of the step since the start of the program, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<f64>,
+    /// From the call that made a change until the subscriber was told, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<f64>,
+    /// Why it failed, was skipped or could not be judged; empty on a pass.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// One HTTP answer.

@@ -1,5 +1,7 @@
 //! `tandem conform`: every recorded API call at a target, beside real Nacos, compared to the byte.
 
+mod clients;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use super::measure::run_id;
 use crate::compare::record::Record;
 use crate::compare::{ConformancePart, Plan};
 use crate::conformance::case::{CaseSet, Topology};
+use crate::conformance::clients::sdk::Sdk;
 use crate::conformance::cluster::session::MixedSession;
 use crate::conformance::difference::is_known;
 use crate::conformance::runner;
@@ -41,6 +44,17 @@ pub(super) struct Conform {
     /// One server, a cluster of three, or both; or one target between two real nodes
     #[arg(long, value_enum, default_value_t = Shape::Standalone)]
     topology: Shape,
+    /// Run programs on official clients instead, all or those named, at targets of any shape: java,go,python,node
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CLIENT",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "java,go,python,node",
+        conflicts_with_all = ["topology", "areas", "recordings_only", "version"]
+    )]
+    clients: Vec<Sdk>,
     /// Compare with the recordings, without starting real Nacos
     #[arg(long)]
     recordings_only: bool,
@@ -78,6 +92,9 @@ enum Shape {
 }
 
 pub(super) async fn run(args: Conform) -> Result<ExitCode> {
+    if !args.clients.is_empty() {
+        return clients::run(&args, &args.clients).await;
+    }
     check_version(&args)?;
     if !matches!(args.topology, Shape::Mixed) && !args.areas.is_empty() {
         // Looked at first: a slip must not cost a run.
@@ -156,6 +173,7 @@ impl Kept {
             skipped: verdicts.skipped.clone(),
         });
         self.record.targets(verdicts.targets.iter().cloned());
+        self.record.clients.clone_from(&verdicts.clients);
         let results = self.record.results(self.began.elapsed());
         report::write_results(&results, out)?;
         report::render(&results, out)?;
@@ -176,10 +194,20 @@ fn finish(args: &Conform, verdicts: &Verdicts, kept: Kept) -> Result<ExitCode> {
     if let Some(out) = args.out.as_ref().filter(|_| !args.json) {
         println!("results and report: {}", out.display());
     }
-    if verdicts.conformance.cases.is_empty() {
-        bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
+    if let Some(reason) = nothing_judged(verdicts) {
+        bail!("nothing was judged: {reason}");
     }
     Ok(ExitCode::from(u8::from(differs(&verdicts.conformance))))
+}
+
+/// Why there is no verdict at all, if so: a run of skips is not a run without differences.
+fn nothing_judged(verdicts: &Verdicts) -> Option<&str> {
+    let cases = &verdicts.conformance.cases;
+    if cases.iter().any(|case| case.outcome != Outcome::Skip) {
+        return None;
+    }
+    let skipped = verdicts.skipped.first().map(|it| it.reason.as_str());
+    Some(skipped.or(cases.first().map(|case| case.reason.as_str())).unwrap_or("no case applies"))
 }
 
 /// Whether an answer differs that is not kept on purpose, at a target that is held to the reference.
@@ -251,6 +279,9 @@ fn print(verdicts: &Verdicts, verbose: bool) {
         line("all", &total);
         let of_target = verdicts.conformance.cases.iter().filter(|case| case.target == *target);
         println!("{}", summary(&total, of_target));
+    }
+    for it in report::clients::lines(&verdicts.clients) {
+        println!("{} at {}: {} passed; {}", it.client, it.target, it.passed, it.told);
     }
     for case in &verdicts.conformance.cases {
         if verbose && case.outcome != Outcome::Pass {

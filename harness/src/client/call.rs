@@ -178,6 +178,11 @@ impl Call {
         Self::new(Method::GET, context, "/v1/ns/instance/statuses", &[("key", &key)], Expect::Any)
     }
 
+    /// Any question; only its status counts.
+    pub fn get(context: &str, path: &str, query: &[(&str, &str)]) -> Result<Self, ClientError> {
+        Self::new(Method::GET, context, path, query, Expect::Any)
+    }
+
     /// `GET /v1/ns/operator/metrics`.
     pub fn metrics(context: &str) -> Result<Self, ClientError> {
         Self::new(Method::GET, context, "/v1/ns/operator/metrics", &[], Expect::Any)

@@ -16,7 +16,7 @@ use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
 use crate::results::{
-    Agreement, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode, WindowCheck,
+    Agreement, ClientRun, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode, WindowCheck,
 };
 use crate::target::Cluster;
 
@@ -32,6 +32,8 @@ pub struct Record {
     watch: LoadWatch,
     targets: Vec<Target>,
     conformance: Option<Conformance>,
+    /// Runs of official clients.
+    pub clients: Vec<ClientRun>,
     /// Verdicts on whether the nodes of a target hold the same.
     pub agreements: Vec<Agreement>,
     /// Verdicts on the times in which health changes; they grow with every target.
@@ -87,6 +89,7 @@ impl Record {
             watch,
             targets: Vec::new(),
             conformance: None,
+            clients: Vec::new(),
             agreements: Vec::new(),
             windows: Vec::new(),
             faults: Vec::new(),
@@ -199,6 +202,7 @@ impl Record {
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
             measurements: self.rows.measurements(),
+            clients: self.clients.clone(),
             agreements: self.agreements.clone(),
             windows: self.windows.clone(),
             faults: self.faults.clone(),

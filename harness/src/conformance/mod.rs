@@ -11,12 +11,14 @@
 //! - [`runner`]: reference and subjects side by side, and the verdicts
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
+//! - [`clients`]: what programs on the official SDKs see
 //! - [`cluster`]: what members of a mixed cluster send each other
 //! - [`difference`]: differences that are known (`compat/DIFFERENCES.md`)
 //! - [`kept`]: what must be answered where one is kept on purpose
 
 pub mod answer;
 pub mod case;
+pub mod clients;
 pub mod cluster;
 pub mod compare;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::difference::Differences;
 use super::recording::Recordings;
 use super::runner;
 use crate::compare::record::described;
-use crate::results::{CaseResult, Conformance, Skipped, Target};
+use crate::results::{CaseResult, ClientRun, Conformance, Skipped, Target};
 use crate::target::spec::Kind;
 use crate::target::{Cluster, LaunchOptions, Mode, NodeKind, TargetSpec, launch};
 
@@ -50,6 +50,8 @@ pub struct Outcome {
     pub skipped: Vec<Skipped>,
     /// What was asked, the reference last.
     pub targets: Vec<Target>,
+    /// Runs of official clients.
+    pub clients: Vec<ClientRun>,
 }
 
 impl Session {
@@ -78,7 +80,7 @@ impl Session {
             conformance.reference = reference;
         }
         conformance.informative = all.informative.into_iter().collect();
-        Ok(Outcome { conformance, skipped: all.skipped, targets: all.targets })
+        Ok(Outcome { conformance, skipped: all.skipped, targets: all.targets, clients: Vec::new() })
     }
 
     async fn ask(

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::Comparison;
 use super::agreement;
 use super::catalogue::Shape;
+use super::clients;
 use super::figures::{self, Group};
 use super::format;
 use super::score::{self, Score};
@@ -44,6 +45,7 @@ pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> St
     if let Some(score) = &score {
         areas(&mut out, results, score);
     }
+    clients(&mut out, results);
     failures(&mut out, results);
     faults(&mut out, results);
     if !results.skipped.is_empty() {
@@ -225,6 +227,29 @@ fn areas(out: &mut String, results: &Results, score: &Score<'_>) {
     }
     let totals: Vec<String> = (0..score.targets.len()).map(|column| cell(&score.total(column))).collect();
     let _ = writeln!(out, "| **all** | {} |\n", totals.join(" | "));
+}
+
+fn clients(out: &mut String, results: &Results) {
+    if results.clients.is_empty() {
+        return;
+    }
+    out.push_str(
+        "## Official clients\n\nSteps passed of those tried, and by what the subscriber was told of changes.\n\n",
+    );
+    out.push_str("| Client | Target | Passed | Told |\n|---|---|--:|---|\n");
+    let lines = clients::lines(&results.clients);
+    for it in &lines {
+        let (client, target, told) = (escape(&it.client), escape(&it.target), escape(&it.told));
+        let _ = writeln!(out, "| {client} | {target} | {} | {told} |", it.passed);
+    }
+    out.push('\n');
+    for it in &lines {
+        list(
+            out,
+            &format!("Not tried or not passed: {} at {}", escape(&it.client), escape(&it.target)),
+            it.rest.iter().cloned(),
+        );
+    }
 }
 
 fn failures(out: &mut String, results: &Results) {

@@ -12,6 +12,7 @@
 //! - `score`, `difference`: conformance cases arranged by area and endpoint, and where two answers part
 //! - `agreement`: whether the nodes of a target hold the same, in words
 //! - `window`: whether health changed when official nodes change it, in words
+//! - `clients`: runs of official clients, in words
 //! - `verdict`: the sentences at the top
 //! - `baseline`: this run against an earlier one
 //! - `html`, `plot`, `markdown`, `junit`: the three renderings
@@ -21,6 +22,7 @@ mod agreement;
 mod badge;
 mod baseline;
 mod catalogue;
+pub(crate) mod clients;
 mod difference;
 mod distribution;
 mod figures;

@@ -64,8 +64,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a tool with one flag and returns all it prints, when it ends well and in time.
 pub(crate) fn ask(program: &Path, flag: &str) -> anyhow::Result<String> {
+    ask_with(program, &[flag])
+}
+
+/// The same with several arguments.
+pub(crate) fn ask_with(program: &Path, args: &[&str]) -> anyhow::Result<String> {
+    let shown = args.join(" ");
     let mut child = Command::new(program)
-        .arg(flag)
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -80,13 +86,13 @@ pub(crate) fn ask(program: &Path, flag: &str) -> anyhow::Result<String> {
                 let _ = kill_process_group(group, Signal::KILL);
             }
             let _ = child.wait();
-            bail!("{} {flag} does not answer within {} s", program.display(), ANSWER_TIMEOUT.as_secs());
+            bail!("{} {shown} does not answer within {} s", program.display(), ANSWER_TIMEOUT.as_secs());
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     let output = child.wait_with_output().context("cannot read what a tool says")?;
     if !output.status.success() {
-        bail!("{} {flag} ended with {}", program.display(), output.status);
+        bail!("{} {shown} ended with {}", program.display(), output.status);
     }
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));

@@ -23,7 +23,7 @@ mod launch;
 pub(crate) mod nacos;
 pub mod options;
 mod ports;
-mod process;
+pub(crate) mod process;
 pub(crate) mod procfs;
 pub mod progress;
 mod ready;

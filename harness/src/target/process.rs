@@ -18,7 +18,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(8);
 
 /// Variables a node inherits. Everything else is withheld: the official image and `tandem-server` are configured by
 /// variables such as `MODE`, and a stray one must not change what is measured.
-const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "JAVA_HOME", "RUST_LOG", "RUST_BACKTRACE"];
+pub(crate) const INHERITED: [&str; 8] =
+    ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "JAVA_HOME", "RUST_LOG", "RUST_BACKTRACE"];
 
 /// What to run, kept so that a node can be started again.
 #[derive(Debug, Clone)]

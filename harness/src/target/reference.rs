@@ -86,7 +86,7 @@ impl Artifact {
 
     /// SHA-256 by file name.
     pub(crate) fn pins(&self) -> BTreeMap<&'static str, &'static str> {
-        self.hashes.lines().filter_map(|line| line.split_once("  ")).map(|(hash, name)| (name, hash)).collect()
+        pins(self.hashes)
     }
 
     /// Hash of the jar named by the coordinates, as a fingerprint for results.
@@ -114,19 +114,7 @@ impl Artifact {
 
     /// Exactly the pinned jars, each with its pinned hash.
     fn verify(&self, lib: &Path) -> anyhow::Result<()> {
-        let pins = self.pins();
-        let found = jars_in(lib)?;
-        if let Some(extra) = found.iter().find(|name| !pins.contains_key(name.as_str())) {
-            bail!("{} is not one of the jars of Nacos {}; remove {}", extra, self.version, lib.display());
-        }
-        for (name, pinned) in pins {
-            let path = lib.join(name);
-            let hash = sha256(&path).with_context(|| format!("{} is missing or unreadable", path.display()))?;
-            if hash != pinned {
-                bail!("{} has SHA-256 {hash}, not the pinned {pinned}; it is not used", path.display());
-            }
-        }
-        Ok(())
+        verify(self.pins(), lib, &format!("Nacos {}", self.version))
     }
 
     /// The directory with `lib/` and, where needed, `launcher/`, verified; fetched first when it is not there.
@@ -135,7 +123,8 @@ impl Artifact {
         let dir = self.dir()?;
         let parent = dir.parent().context("the cache has no parent directory")?;
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-        let _lock = lock(&parent.join(format!("{}.lock", self.version)), self.version, progress)?;
+        let what = format!("Nacos {}", self.version);
+        let _lock = lock(&parent.join(format!("{}.lock", self.version)), &what, progress)?;
         if !dir.join("lib").is_dir() {
             self.fetch(parent, &dir, guard, progress)?;
         }
@@ -157,12 +146,7 @@ impl Artifact {
         let lib = fresh.path().join("lib");
         progress.line(&format!("fetching Nacos {} ({}) with Maven, once", self.version, self.coordinates));
         self.run_maven(fresh.path(), &lib, guard, progress)?;
-        // Maven drops a stray POM of a build plugin beside the jars.
-        for entry in std::fs::read_dir(&lib).context("Maven fetched nothing")?.flatten() {
-            if entry.path().extension().is_none_or(|extension| extension != "jar") {
-                std::fs::remove_file(entry.path()).context("cannot remove what is no jar")?;
-            }
-        }
+        remove_strays(&lib)?;
         self.verify(&lib)?;
         std::fs::rename(fresh.keep(), dir).with_context(|| format!("cannot create {}", dir.display()))
     }
@@ -199,6 +183,42 @@ impl Artifact {
         }
         Ok(())
     }
+}
+
+/// SHA-256 by file name, from lines as `sha256sum` writes them.
+fn pins(list: &str) -> BTreeMap<&str, &str> {
+    list.lines().filter_map(|line| line.split_once("  ")).map(|(hash, name)| (name, hash)).collect()
+}
+
+/// What Maven has put into `lib` must be exactly the jars of the list, each with its hash.
+pub(crate) fn check_jars(list: &str, lib: &Path, what: &str) -> anyhow::Result<()> {
+    remove_strays(lib)?;
+    verify(pins(list), lib, what)
+}
+
+/// Maven drops a stray POM of a build plugin beside the jars.
+fn remove_strays(lib: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(lib).context("Maven fetched nothing")?.flatten() {
+        if entry.path().extension().is_none_or(|extension| extension != "jar") {
+            std::fs::remove_file(entry.path()).context("cannot remove what is no jar")?;
+        }
+    }
+    Ok(())
+}
+
+fn verify(pins: BTreeMap<&str, &str>, lib: &Path, what: &str) -> anyhow::Result<()> {
+    let found = jars_in(lib)?;
+    if let Some(extra) = found.iter().find(|name| !pins.contains_key(name.as_str())) {
+        bail!("{extra} is not one of the jars of {what}; remove {}", lib.display());
+    }
+    for (name, pinned) in pins {
+        let path = lib.join(name);
+        let hash = sha256(&path).with_context(|| format!("{} is missing or unreadable", path.display()))?;
+        if hash != pinned {
+            bail!("{} has SHA-256 {hash}, not the pinned {pinned}; it is not used", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// Reads Maven's output to its end and keeps the first error it names.
@@ -250,7 +270,7 @@ pub(crate) fn cache_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// Holds a file's lock; the kernel releases it with the process.
-fn lock(path: &Path, version: &str, progress: &dyn Progress) -> anyhow::Result<File> {
+pub(crate) fn lock(path: &Path, what: &str, progress: &dyn Progress) -> anyhow::Result<File> {
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -268,7 +288,7 @@ fn lock(path: &Path, version: &str, progress: &dyn Progress) -> anyhow::Result<F
                 bail!("another run holds {} for more than {} s", path.display(), LOCK_TIMEOUT.as_secs());
             }
             Err(TryLockError::WouldBlock) => {
-                progress.status(&format!("waiting for another run that fetches Nacos {version}"));
+                progress.status(&format!("waiting for another run that fetches {what}"));
                 std::thread::sleep(Duration::from_millis(100));
             }
         }

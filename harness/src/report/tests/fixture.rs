@@ -7,8 +7,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::results::{
-    Agreement, Answer, CaseResult, Conformance, Fault, Host, MachineLoad, Measurement, Outcome, PairCheck, Ratio,
-    Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent, TimelineSample, WindowCheck,
+    Agreement, Answer, CaseResult, ClientRun, ClientStep, Conformance, Fault, Host, MachineLoad, Measurement, Outcome,
+    PairCheck, Ratio, Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent, TimelineSample,
+    WindowCheck,
 };
 
 pub(crate) const TANDEM: &str = "3xtandem";
@@ -83,6 +84,36 @@ fn ratio(experiment: &str, variant: &[(&str, &str)], stat: &str, over: (&str, &s
         low: value.1,
         high: value.2,
     }
+}
+
+/// A run that was told by push, and one that could not be started.
+fn clients() -> Vec<ClientRun> {
+    let step = |step: &str, outcome, way: Option<&str>, reason: &str| ClientStep {
+        step: step.to_owned(),
+        outcome,
+        way: way.map(str::to_owned),
+        at_ms: way.map(|_| 1065.0),
+        after_ms: way.map(|_| 51.0),
+        reason: reason.to_owned(),
+    };
+    let run = |client: &str, package: &str, target: &str, direction: Option<&str>, steps| ClientRun {
+        client: client.to_owned(),
+        package: package.to_owned(),
+        runtime: String::new(),
+        target: target.to_owned(),
+        direction: direction.map(str::to_owned),
+        steps,
+    };
+    let java = vec![
+        step("register", Outcome::Pass, None, ""),
+        step("appear", Outcome::Pass, Some("push"), ""),
+        step("services", Outcome::Fail, None, "on real Nacos .count is 1, here 0"),
+    ];
+    let go = vec![step("register", Outcome::Skip, None, "`go` not found, which the go client needs; install Go")];
+    vec![
+        run("java", "com.alibaba.nacos:nacos-client 1.4.1", "2xnacos+tandem", Some("nacos→tandem"), java),
+        run("go", "github.com/nacos-group/nacos-sdk-go v1.1.6", "3xtandem", None, go),
+    ]
 }
 
 fn measurements() -> Vec<Measurement> {
@@ -414,6 +445,7 @@ pub(crate) fn sample() -> Results {
         ],
         conformance: Some(conformance()),
         measurements: measurements(),
+        clients: clients(),
         agreements: agreements(),
         windows: windows(),
         faults: faults(),
