@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use tandem::target::{LaunchOptions, NodeKind, TargetSpec, launch};
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::query_parameters::ListContainersOptionsBuilder;
+use testcontainers::bollard::models::ContainerCreateBody;
+use testcontainers::bollard::query_parameters::{
+    CreateContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use testcontainers::core::client::docker_client_instance;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -137,6 +140,40 @@ async fn no_container_remains_when_the_harness_is_killed() {
     harness.0.kill().unwrap();
     harness.0.wait().unwrap();
     wait_for_containers(&engine, pid, 0).await;
+}
+
+/// A container that never ran, with these labels.
+async fn left_behind(engine: &Docker, run: &str, place: &str) -> String {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let labels = HashMap::from([label("org.tandem.run", run), label("org.tandem.place", place)]);
+    let body = ContainerCreateBody { image: Some(IMAGE.to_owned()), labels: Some(labels), ..Default::default() };
+    engine.create_container(None::<CreateContainerOptions>, body).await.unwrap().id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_start_removes_what_a_dead_run_left_here_and_leaves_what_is_of_elsewhere() {
+    let Some((engine, _turn)) = engine().await else { return };
+    let options =
+        LaunchOptions { guard_program: Some(PathBuf::from(env!("CARGO_BIN_EXE_tandem"))), ..LaunchOptions::default() };
+    let spec: TargetSpec = format!("docker:{IMAGE}").parse().unwrap();
+    let cluster = launch(&spec, &options).await.unwrap();
+    let own = containers_of(&engine, std::process::id()).await.remove(0);
+    let labels = engine.inspect_container(&own, None).await.unwrap().config.unwrap().labels.unwrap();
+    cluster.shutdown().await.unwrap();
+
+    // The first process of a machine starts soon after the boot, and not then.
+    let (here, elsewhere) = (
+        left_behind(&engine, "1-999999999-0", &labels["org.tandem.place"]).await,
+        left_behind(&engine, "1-999999999-0", "another machine").await,
+    );
+    launch(&spec, &options).await.unwrap().shutdown().await.unwrap();
+    let is_there = async |id: &str| engine.inspect_container(id, None).await.is_ok();
+    let (is_here, is_elsewhere) = (is_there(&here).await, is_there(&elsewhere).await);
+    for id in [here, elsewhere] {
+        let gone = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let _ = engine.remove_container(&id, Some(gone)).await;
+    }
+    assert_eq!((is_here, is_elsewhere), (false, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,10 @@
 
 mod image;
 mod logs;
+mod members;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -28,8 +30,17 @@ pub(crate) use sweep::{remove_containers_of, sweep};
 /// Label whose value is the run's id.
 const LABEL: &str = "org.tandem.run";
 
+/// Label that says where the process ids of a run's id mean something.
+const PLACE_LABEL: &str = "org.tandem.place";
+
+/// Where the official image keeps everything, and images that take its place.
+const HOME: &str = "/home/nacos";
+
 /// An engine that does not answer a ping within this time is not there.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The members, separated by blanks; images write them to `cluster.conf` at every start.
+const MEMBERS_VARIABLE: &str = "NACOS_SERVERS";
 
 /// Creating and starting a container of an image that is here.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -62,16 +73,18 @@ pub(crate) async fn engine_version() -> anyhow::Result<String> {
 }
 
 impl Container {
-    /// Creates and starts the container of one node.
+    /// Creates and starts the container of one node. Where `first_members` are given, it knows those at first, and
+    /// others as soon as [`Self::write_members`] names them.
     pub(crate) async fn start(
         image: &str,
         seat: &Seat,
+        first_members: Option<&BTreeSet<String>>,
         options: &LaunchOptions,
         guard: &Guard,
     ) -> anyhow::Result<Self> {
         let engine = engine().await?;
         guard.containers();
-        let request = request(image, seat, options, guard.run());
+        let request = request(image, seat, first_members, options, guard.run());
         let handle = tokio::time::timeout(START_TIMEOUT, request.start())
             .await
             .with_context(|| format!("no container of {image} started within {} s", START_TIMEOUT.as_secs()))?
@@ -148,7 +161,7 @@ fn variables(seat: &Seat, options: &LaunchOptions) -> Vec<(&'static str, String)
         variables.push(("MODE", "standalone".to_owned()));
     } else {
         variables.push(("MODE", "cluster".to_owned()));
-        variables.push(("NACOS_SERVERS", seat.members.join(" ")));
+        variables.push((MEMBERS_VARIABLE, seat.members.join(" ")));
         variables.push(("EMBEDDED_STORAGE", "embedded".to_owned()));
     }
     let heap = seat.heap_mb.unwrap_or(512);
@@ -163,10 +176,25 @@ fn variables(seat: &Seat, options: &LaunchOptions) -> Vec<(&'static str, String)
     variables
 }
 
-fn request(image: &str, seat: &Seat, options: &LaunchOptions, run: &str) -> ContainerRequest<GenericImage> {
+fn request(
+    image: &str,
+    seat: &Seat,
+    first_members: Option<&BTreeSet<String>>,
+    options: &LaunchOptions,
+    run: &str,
+) -> ContainerRequest<GenericImage> {
     let (name, tag) = image::split_tag(image);
-    let request = GenericImage::new(name, tag).with_network("host").with_label(LABEL, run);
-    variables(seat, options).into_iter().fold(request, |request, (key, value)| request.with_env_var(key, value))
+    let mut request = GenericImage::new(name, tag)
+        .with_network("host")
+        .with_label(LABEL, run)
+        .with_label(PLACE_LABEL, sweep::place());
+    if let Some(members) = first_members {
+        request = request.with_copy_to(members::MEMBERS_FILE, members::lines(members));
+    }
+    variables(seat, options)
+        .into_iter()
+        .filter(|(key, _)| first_members.is_none() || *key != MEMBERS_VARIABLE)
+        .fold(request, |request, (key, value)| request.with_env_var(key, value))
 }
 
 #[cfg(test)]

@@ -209,7 +209,8 @@ async fn start(
     let group: BTreeSet<String> = lonely.iter().map(|seat| seat.address()).collect();
     lonely.iter().try_for_each(|seat| seat.write_members(&group))?;
     for (seat, launcher) in seats.iter().zip(launchers) {
-        let (node, slot) = launcher.start(seat, options, &guard).await?;
+        let first_members = lonely.iter().any(|it| it.index == seat.index).then_some(&group);
+        let (node, slot) = launcher.start(seat, first_members, options, &guard).await?;
         if let Some(recorder) = &cluster.recorder {
             recorder.set_process(seat.index, node.pid);
         }
@@ -218,9 +219,15 @@ async fn start(
     }
     if !lonely.is_empty() {
         if let Err(error) = cluster.wait_members(&group, options.ready_timeout, options.progress.as_ref()).await {
+            write_outputs(cluster, &seats).await;
             bail!("{error:#}\n{}", log_tails(&seats));
         }
-        lonely.iter().try_for_each(|seat| seat.write_members(&cluster.members))?;
+        for seat in lonely {
+            match cluster.slots.get(seat.index) {
+                Some(Slot::Container(Some(container))) => container.write_members(&cluster.members).await?,
+                _ => seat.write_members(&cluster.members)?,
+            }
+        }
     }
     if let Err(error) = cluster.wait_ready(options.ready_timeout, options.progress.as_ref()).await {
         write_outputs(cluster, &seats).await;
@@ -301,9 +308,13 @@ impl Launcher {
         }
     }
 
-    /// Whether it is a process of real Nacos that needs a leader of its JRaft groups to start.
+    /// Whether it is real Nacos that needs a leader of its JRaft groups to start.
     fn has_own_consensus(&self) -> bool {
-        matches!(self, Self::Nacos(nacos) if is_of_jraft(&nacos.version))
+        match self {
+            Self::Nacos(nacos) => is_of_jraft(&nacos.version),
+            Self::Docker { contents, .. } => contents.kind == NodeKind::Nacos && is_of_jraft(&contents.version),
+            Self::Tandem(_) => false,
+        }
     }
 
     fn base_properties(&self) -> &'static [(&'static str, &'static str)] {
@@ -313,14 +324,20 @@ impl Launcher {
         }
     }
 
-    async fn start(&self, seat: &Seat, options: &LaunchOptions, guard: &Guard) -> anyhow::Result<(Node, Slot)> {
+    async fn start(
+        &self,
+        seat: &Seat,
+        first_members: Option<&BTreeSet<String>>,
+        options: &LaunchOptions,
+        guard: &Guard,
+    ) -> anyhow::Result<(Node, Slot)> {
         let mut node = self.describe(seat);
         let command = match self {
             Self::Tandem(tandem) => tandem.command(seat),
             Self::Nacos(nacos) => nacos.command(seat),
             Self::Docker { .. } if options.record => bail!("what containers say to each other cannot be recorded"),
             Self::Docker { image, .. } => {
-                let container = Container::start(image, seat, options, guard).await?;
+                let container = Container::start(image, seat, first_members, options, guard).await?;
                 node.pid = container.pid;
                 return Ok((node, Slot::Container(Some(Box::new(container)))));
             }

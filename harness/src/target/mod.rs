@@ -401,6 +401,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Brings what a node has logged so far to where [`Node::logs`] says: a process writes there, a container does not.
+    ///
+    /// # Errors
+    /// When there is no such node, or its container cannot be read.
+    pub async fn bring_logs(&self, i: usize) -> anyhow::Result<()> {
+        let home = self.node(i)?.logs.as_deref().and_then(Path::parent);
+        match (self.slots.get(i), home) {
+            (Some(Slot::Container(Some(container))), Some(home)) => container.keep(home).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Ends every node (SIGTERM, then SIGKILL) and removes everything that was made for the cluster.
     pub async fn shutdown(mut self) -> anyhow::Result<()> {
         process::end_all(&mut self.running()).await;

@@ -158,6 +158,7 @@ pub async fn run(cluster: &mut Cluster, plan: JoinPlan, leg: &Leg, context: &Con
     tokio::time::sleep(QUIET).await;
     ensure!(!context.stop.is_cancelled(), "the run was interrupted");
 
+    cluster.bring_logs(leg.joiner).await?;
     let log = proof::Mark::of(&joiner);
     let client = NacosClient::new(&joiner);
     let started = Instant::now();
@@ -174,6 +175,7 @@ pub async fn run(cluster: &mut Cluster, plan: JoinPlan, leg: &Leg, context: &Con
         problems.extend(all_shown(&client, &instances, started, &mut times).await);
         problems.extend(exactly(&client, held).await);
     }
+    cluster.bring_logs(leg.joiner).await?;
     let proof = log.proof(&givers, plan.services);
     for node in &leg.silent {
         cluster.start_node(*node).await?;

@@ -6,10 +6,7 @@ use anyhow::{Context, bail};
 use futures::TryStreamExt;
 use testcontainers::bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 
-use super::Container;
-
-/// Where the official image keeps them, and images that take its place.
-const HOME: &str = "/home/nacos";
+use super::{Container, HOME};
 
 /// A container that has logged more than this is not kept whole in memory to be copied.
 const MOST_BYTES: usize = 256 << 20;

@@ -1,12 +1,22 @@
-//! Containers that were left behind: found by their label, whatever became of the harness.
+//! Containers that were left behind: found by their labels, whatever became of the harness.
+//!
+//! Several machines, or containers of one machine, may share an engine. Whether a run is still there can be told only
+//! where it ran, so containers of other places are left alone.
 
 use std::collections::HashMap;
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 
-use super::{LABEL, engine};
+use super::{LABEL, PLACE_LABEL, engine};
 use crate::guard;
+
+/// Where process ids mean the same as here: the machine and its namespace of processes.
+pub(super) fn place() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", host.trim_end(), namespace.display())
+}
 
 /// Removes containers whose harness is gone.
 pub(crate) async fn sweep(engine: &Docker) {
@@ -24,7 +34,8 @@ pub(crate) fn remove_containers_of(run: &str) {
 }
 
 async fn remove_where(engine: &Docker, is_due: impl Fn(&str) -> bool) {
-    let filters = HashMap::from([("label", vec![LABEL])]);
+    let ours = format!("{PLACE_LABEL}={}", place());
+    let filters = HashMap::from([("label", vec![LABEL, ours.as_str()])]);
     let listing = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     let containers = engine.list_containers(Some(listing)).await.unwrap_or_default();
     for container in containers {
