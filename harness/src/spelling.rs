@@ -23,10 +23,16 @@ pub fn with_hint(error: impl std::fmt::Display) -> anyhow::Error {
     let text = error.to_string();
     let message = text.trim_end();
     // "unknown field `at_mst`, expected one of `what`, `at_most`": every second piece stands between backticks.
-    let Some((_, told)) = message.split_once("unknown ") else { return anyhow::anyhow!("{message}") };
+    let Some((before, told)) = message.split_once("unknown ") else { return anyhow::anyhow!("{message}") };
     let mut words = told.split('`').skip(1).step_by(2);
     let hint = words.next().map(|wrong| hint(wrong, words)).unwrap_or_default();
-    anyhow::anyhow!("{message}{hint}")
+    if hint.is_empty() {
+        return anyhow::anyhow!("{message}");
+    }
+    // The right word says more than the whole list and a drawing of the line.
+    let place = before.lines().next().map(|it| format!("{}: ", it.trim())).unwrap_or_default();
+    let what = told.split(", expected").next().unwrap_or(told);
+    anyhow::anyhow!("{place}unknown {what}{hint}")
 }
 
 /// What is wrong with a command line, in one sentence: what it was, and what was probably meant.
@@ -78,7 +84,7 @@ mod tests {
         assert_eq!(hint("dokcer", kinds), "; did you mean \"docker\"?");
         assert_eq!(hint("consul", kinds), "");
         let told = with_hint("line 3\nunknown field `at_mst`, expected one of `what`, `at_most`\n").to_string();
-        assert!(told.ends_with("`at_most`; did you mean \"at_most\"?"), "{told}");
+        assert_eq!(told, "line 3: unknown field `at_mst`; did you mean \"at_most\"?");
         assert_eq!(with_hint("expected a number").to_string(), "expected a number");
     }
 }

@@ -104,7 +104,7 @@ fn the_table_of_the_official_image() {
     assert!(!settings.naming.expire_instance);
     let ignored = settings.notes.iter().filter_map(|note| match note {
         Note::Ignored(name, _) => Some(name.as_str()),
-        Note::Unknown(..) => None,
+        Note::Unknown(..) | Note::Misspelt(..) => None,
     });
     assert_eq!(ignored.collect::<Vec<_>>(), ["MYSQL_SERVICE_HOST", "JVM_XMS"]);
     let alone = home.load(&[("MODE", "standalone"), ("NACOS_SERVER_IP", "127.0.0.1")], &[]).unwrap();
