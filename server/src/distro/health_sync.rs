@@ -129,6 +129,7 @@ impl Distro {
         for (name, checksum) in report.service_name_2_checksum {
             let id = ServiceId::new(report.namespace_id.as_str(), name);
             let Some(service) = self.registry.get(&id) else { continue };
+            service.refresh_checksum();
             // What we are responsible for, we know better: the views of the cluster differ.
             if self.responsible(&id.name) || service.view().checksum == checksum {
                 continue;

@@ -94,7 +94,7 @@ fn json_body<'a>(request: &'a Request, method: &str) -> Result<&'a [u8], ApiErro
     }
     let shown = match media.as_str() {
         "" => "application/octet-stream".to_owned(),
-        "application/x-www-form-urlencoded" if !content_type.contains("charset") => format!("{media};charset=UTF-8"),
+        _ if !content_type.contains("charset") => format!("{content_type};charset=UTF-8"),
         _ => content_type.replace("; ", ";"),
     };
     Err(ApiError::internal(format!("Content type '{shown}' not supported")))

@@ -117,6 +117,7 @@ fn checksum<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             .registry
             .find(&namespace(params), &name)
             .ok_or_else(|| NamingError::not_found(format!("serviceName not found: {name}")))?;
+        service.refresh_checksum();
         Ok(Response::json_text(format!("{{\"checksum\":\"{}\"}}", service.view().checksum)))
     })
 }

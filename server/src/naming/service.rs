@@ -97,7 +97,7 @@ impl Service {
     }
 
     /// Lists show the checksum of the state again.
-    pub(super) fn refresh_checksum(&self) {
+    pub fn refresh_checksum(&self) {
         *self.shown_checksum.lock() = None;
     }
 

@@ -169,3 +169,19 @@ impl PushCount {
         self.failed.store(0, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_pushed_at_an_address_that_is_none() {
+        let text = |ip, port| address(ip, port).map(|address| address.to_string());
+        assert_eq!(text("10.0.0.1", 5000).as_deref(), Some("10.0.0.1:5000"));
+        assert_eq!(text("[::1]", 5000).as_deref(), Some("[::1]:5000"));
+        assert_eq!(text("", 5000), text("localhost", 5000), "this host, as Java's resolver has it");
+        for (ip, port) in [("no.such.host", 5000), ("10.0.0.256", 5000), ("10.0.0.1", 0), ("10.0.0.1", 65_536)] {
+            assert_eq!(text(ip, port), None, "{ip}:{port}");
+        }
+    }
+}
