@@ -10,6 +10,7 @@ mod live;
 mod load;
 mod measure;
 mod parts;
+mod random;
 mod record;
 mod recover;
 mod report;

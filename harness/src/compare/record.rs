@@ -13,7 +13,9 @@ use crate::experiment::restart_recovery::figures;
 use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
-use crate::results::{Agreement, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode};
+use crate::results::{
+    Agreement, Conformance, Fault, Outcome, Random, Results, Run, SCHEMA, Skipped, Target, TargetNode,
+};
 use crate::target::Cluster;
 
 /// Reason of a skip that the user chose with the profile.
@@ -28,6 +30,8 @@ pub struct Record {
     watch: LoadWatch,
     targets: Vec<Target>,
     conformance: Option<Conformance>,
+    /// Generated sequences.
+    pub random: Vec<Random>,
     /// Verdicts on whether the nodes of a target hold the same.
     pub agreements: Vec<Agreement>,
     faults: Vec<Fault>,
@@ -62,6 +66,7 @@ impl Record {
             watch,
             targets: Vec::new(),
             conformance: None,
+            random: Vec::new(),
             agreements: Vec::new(),
             faults: Vec::new(),
             skipped: Vec::new(),
@@ -168,6 +173,7 @@ impl Record {
             run,
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
+            random: self.random.clone(),
             measurements: self.rows.measurements(),
             agreements: self.agreements.clone(),
             faults: self.faults.clone(),

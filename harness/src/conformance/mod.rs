@@ -10,6 +10,7 @@
 //! - [`runner`]: reference and subjects side by side, and the verdicts
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
+//! - [`random`]: generated sequences at a reference and a subject, differences shrunk to cases
 //! - [`cluster`]: what members of a mixed cluster send each other
 //! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
 
@@ -23,6 +24,7 @@ pub mod difference;
 pub mod normal;
 pub mod place;
 pub mod play;
+pub mod random;
 pub mod record;
 pub mod recording;
 pub mod runner;

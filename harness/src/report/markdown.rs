@@ -7,6 +7,7 @@ use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
+use super::random;
 use super::score::{self, Score};
 use super::verdict;
 use crate::results::{Outcome, Results};
@@ -39,6 +40,7 @@ pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> St
     ratio_table(&mut out, results);
     directions(&mut out, &groups);
     agreements(&mut out, results);
+    generated(&mut out, results);
     if let Some(score) = &score {
         areas(&mut out, results, score);
     }
@@ -174,6 +176,23 @@ fn agreements(out: &mut String, results: &Results) {
     out.push('\n');
     for it in &lines {
         list(out, &format!("Wrong at {}", escape(&it.target)), it.wrong.iter().cloned());
+    }
+}
+
+fn generated(out: &mut String, results: &Results) {
+    if results.random.is_empty() {
+        return;
+    }
+    out.push_str("## Generated sequences\n\n| Target | Verdict | Operations | Answers compared |");
+    out.push_str(" Sequences that differ | Kept on purpose | Seed |\n|---|---|---|--:|--:|---|--:|\n");
+    let lines = random::lines(results);
+    for it in &lines {
+        let cells = [&it.operations, &it.compared, &it.differing, &it.kept, &it.seed].map(|it| escape(it)).join(" | ");
+        let _ = writeln!(out, "| {} | {} | {cells} |", escape(&it.target), it.outcome);
+    }
+    out.push('\n');
+    for it in &lines {
+        list(out, &format!("Seen at {}", escape(&it.target)), it.wrong.iter().cloned());
     }
 }
 

@@ -15,6 +15,7 @@ use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
+use super::random;
 use super::score::{self, Score};
 use super::verdict;
 use crate::results::{Fault, Results, Target};
@@ -41,6 +42,7 @@ struct Page {
     bars: Vec<figure::Bars>,
     directions: Vec<figure::Plot>,
     agreements: Vec<agreement::Line>,
+    random: Vec<random::Line>,
     pairs: Vec<(String, String, String)>,
     faults: Vec<FaultLine>,
     skipped: Vec<(String, String)>,
@@ -133,6 +135,7 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
         bars: bars.iter().map(|group| figure::bars(results, group, &colours)).collect(),
         directions: figure::directions(&groups)?,
         agreements: agreement::lines(results),
+        random: random::lines(results),
         pairs: agreement::pairs(results),
         faults: results.faults.iter().take(LINES_MAX).map(|it| fault(it, &colours)).collect(),
         skipped: results
