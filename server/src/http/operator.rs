@@ -52,7 +52,7 @@ fn set_switch<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             return Ok(Response::text("ok"));
         }
         // Applied again under the lock, to whatever the switches are by now.
-        node.switches.change(|switches| switch_entries::apply(switches, entry, value))?;
+        node.switches.set(debug, |switches| switch_entries::apply(switches, entry, value))?;
         Ok(Response::text("ok"))
     })
 }

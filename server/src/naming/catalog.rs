@@ -67,7 +67,9 @@ pub fn full_instance(json: &mut JsonBuffer, instance: &Instance) {
     json.raw(",\"enabled\":").bool(instance.enabled).raw(",\"ephemeral\":").bool(instance.ephemeral);
     json.raw(",\"clusterName\":").string(&instance.cluster_name);
     json.raw(",\"serviceName\":").string(&instance.service_name);
-    json.raw(",\"metadata\":").metadata_or_null(instance.metadata.as_ref());
+    if let Some(metadata) = &instance.metadata {
+        json.raw(",\"metadata\":").metadata(metadata);
+    }
     json.raw(",\"lastBeat\":").int(instance.last_beat).raw(",\"marked\":").bool(instance.marked);
     if let Some(app) = &instance.app {
         json.raw(",\"app\":").string(app);

@@ -55,6 +55,19 @@ pub fn apply(
         let mut updated = Vec::new();
         let mut change = Change::default();
         for (kind, keys) in [(false, persistent), (true, ephemeral)] {
+            if let Some(before) = until_null(state, kind, &keys, metadata, action) {
+                // Official Nacos fails there: what it had changed of the lists that it serves stays changed.
+                for key in before.iter().filter(|_| kind) {
+                    let first = if action == Action::Remove { 1 } else { metadata.len() };
+                    let given =
+                        metadata.iter().take(first).map(|(name, value)| (name.clone(), value.clone())).collect();
+                    if let Some(instance) = state.instances_mut(kind).get_mut(key) {
+                        edit(instance.metadata.get_or_insert_default(), &given, action);
+                        change = change.merge(written(kind));
+                    }
+                }
+                break;
+            }
             for key in keys {
                 if let Some(instance) = state.instances_mut(kind).get_mut(&key) {
                     edit(instance.metadata.get_or_insert_default(), metadata, action);
@@ -65,6 +78,21 @@ pub fn apply(
         }
         (Ok(updated), change)
     })
+}
+
+/// The instances before the first one whose metadata is null, which cannot be edited; none when every one can be.
+fn until_null<'a>(
+    state: &ServiceState,
+    kind: bool,
+    keys: &'a [InstanceKey],
+    given: &Metadata,
+    action: Action,
+) -> Option<&'a [InstanceKey]> {
+    if action == Action::Remove && given.is_empty() {
+        return None;
+    }
+    let is_null = |key: &InstanceKey| state.instances(kind).get(key).is_some_and(|known| known.metadata.is_none());
+    keys.get(..keys.iter().position(is_null)?)
 }
 
 fn edit(known: &mut Metadata, given: &Metadata, action: Action) {
@@ -107,6 +135,23 @@ fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<Insta
 mod tests {
     use super::*;
     use crate::naming::instances::register;
+
+    #[test]
+    fn metadata_that_is_null_stops_a_batch() {
+        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let id = ServiceId::new("public", "g@@s");
+        for (ip, metadata) in [("a", Some(Metadata::new())), ("b", None)] {
+            let instance = Instance { ip: ip.into(), port: 80, metadata, ..Instance::default() };
+            register(&registry, &consistency, &id, instance).unwrap();
+        }
+        let given = Metadata::from([("q".to_owned(), "1".to_owned())]);
+        let targets = Targets::Kind { ephemeral: true };
+        assert_eq!(apply(&registry, &consistency, &id, &targets, &given, Action::Update), Ok(Vec::new()));
+        let service = registry.get(&id).unwrap();
+        let of = |ip: &str| service.read().ephemeral.values().find(|one| one.ip == ip).unwrap().metadata.clone();
+        assert_eq!(of("b"), None);
+        assert!(of("a").is_some());
+    }
 
     #[test]
     fn a_wrong_cluster_loses_nothing() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 /// Bounds of the adaptive check interval.
@@ -106,6 +106,8 @@ impl Default for SwitchDomain {
 #[derive(Debug, Default)]
 pub struct Switches {
     current: RwLock<Arc<SwitchDomain>>,
+    /// As they were last set for good; what was set for debugging lasts until the next change of any switch.
+    lasting: Mutex<Option<Arc<SwitchDomain>>>,
 }
 
 impl Switches {
@@ -114,8 +116,49 @@ impl Switches {
         Arc::clone(&self.current.read())
     }
 
-    /// Changes the switches.
+    /// Changes what was last set for good, or, before anything was, what is in force; the result is in force from now
+    /// on, and for good unless it is for debugging.
+    ///
+    /// # Errors
+    /// Those of the change; then nothing is changed.
+    pub fn set<E>(&self, debug: bool, change: impl FnOnce(&mut SwitchDomain) -> Result<(), E>) -> Result<(), E> {
+        let mut lasting = self.lasting.lock();
+        let mut switches = lasting.as_deref().cloned().unwrap_or_else(|| (*self.get()).clone());
+        change(&mut switches)?;
+        let switches = Arc::new(switches);
+        if !debug {
+            *lasting = Some(Arc::clone(&switches));
+        }
+        *self.current.write() = switches;
+        Ok(())
+    }
+
+    /// Changes the switches in force.
     pub fn change<R>(&self, change: impl FnOnce(&mut SwitchDomain) -> R) -> R {
         change(Arc::make_mut(&mut self.current.write()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_for_debugging_goes_with_the_next_change() {
+        let switches = Switches::default();
+        let set = |debug, change: fn(&mut SwitchDomain)| {
+            let done: Result<(), ()> = switches.set(debug, |switches| {
+                change(switches);
+                Ok(())
+            });
+            done.unwrap();
+        };
+        set(false, |switches| switches.check_times = 5);
+        set(true, |switches| switches.push_enabled = false);
+        assert_eq!((switches.get().check_times, switches.get().push_enabled), (5, false));
+        set(true, |switches| switches.send_beat_only = true);
+        assert_eq!((switches.get().send_beat_only, switches.get().push_enabled), (true, true));
+        assert_eq!(switches.set(false, |_| Err(1)), Err(1));
+        assert!(switches.get().send_beat_only);
     }
 }

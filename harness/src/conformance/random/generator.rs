@@ -1,7 +1,7 @@
 //! Sequences of calls, made by proptest from a seed: the same seed and number give the same sequence.
 //!
 //! Left out, so that sequences can share one pair of servers: what [`values`](super::values) says, patches and updates
-//! that are refused halfway (D3, D4), switches that cannot be put back (`masters`, `limitedUrlMap`), that change when
+//! that are refused half-way (D3, D4), switches that cannot be put back (`masters`, `limitedUrlMap`), that change when
 //! the server answers at all (`overriddenServerStatus`) or start what depends on time (`check`), and listings of all
 //! namespaces.
 
@@ -220,7 +220,7 @@ fn services() -> Vec<(u32, BoxedStrategy<Operation>)> {
     let list = call("GET", "service/list")
         .required("pageNo", values::page())
         .required("pageSize", values::page())
-        .required("namespaceId", namespace())
+        .with(values::always("namespaceId", namespace()))
         .maybe(40, "groupName", group())
         .maybe(
             10,
@@ -235,7 +235,7 @@ fn services() -> Vec<(u32, BoxedStrategy<Operation>)> {
             ),
         );
     let names = call("GET", "service/names")
-        .with(values::maybe(100, "namespaceId", known()))
+        .with(values::always("namespaceId", known()))
         .maybe(40, "expr", values::of(&["s1", "g1", ".*"], &["~", ""]))
         .maybe(10, "responsibleOnly", values::of(&["true", "false"], &["1", "off"]));
     let subscribers = call("GET", "service/subscribers")
@@ -262,9 +262,17 @@ fn settings() -> Vec<(u32, BoxedStrategy<Operation>)> {
         .with(values::service(BOUND))
         .required("clusterName", values::cluster())
         .required("checkPort", values::of(&["80", "8080", "{open_port}"], &["65536", ""]))
-        .maybe(80, "useInstancePort4Check", values::boolean())
-        .with(values::maybe(99, "healthChecker", values::checker()))
+        .with(values::always("useInstancePort4Check", values::lang_boolean()))
+        .with(values::always("healthChecker", values::checker()))
         .maybe(40, "metadata", values::of(&[r#"{"k":"v"}"#, "{}", "a=1"], &[""]));
+    // Of a service that is not there, since what is refused half-way has changed the cluster already (D4).
+    let refused = call("PUT", "cluster")
+        .maybe(90, "serviceName", values::of(&["nope"], &[]))
+        .maybe(90, "clusterName", values::cluster())
+        .maybe(90, "checkPort", values::of(&["80"], &[]))
+        .maybe(50, "useInstancePort4Check", values::of(&["true"], &[]))
+        .maybe(50, "healthChecker", values::of(&["x"], &[]))
+        .with(values::always("namespaceId", namespace()));
     let health = |path| {
         call("PUT", path)
             .with(values::service(WHOLE))
@@ -276,7 +284,7 @@ fn settings() -> Vec<(u32, BoxedStrategy<Operation>)> {
     let catalog = call("GET", "catalog/services")
         .required("pageNo", values::of(&["1", "2", "0"], &["-1", "x"]))
         .required("pageSize", values::of(&["10", "1", "2"], &["0", "-1"]))
-        .with(values::maybe(100, "namespaceId", namespace()))
+        .with(values::always("namespaceId", namespace()))
         .maybe(30, "serviceNameParam", values::of(&["s1", "s", "x:y"], &["", ".", "S1"]))
         .maybe(20, "groupNameParam", values::of(&["g1", "DEFAULT"], &["", "G"]))
         .maybe(20, "instance", values::of(&["127.1.0.1", "127.2.0.1:80"], &["foo", "", "127.1.0.1:x"]))
@@ -289,6 +297,7 @@ fn settings() -> Vec<(u32, BoxedStrategy<Operation>)> {
         .required("pageSize", values::of(&["10", "1"], &["0", "-1"]));
     vec![
         (4, cluster.strategy()),
+        (1, refused.strategy()),
         (2, health("health")),
         (1, health("health/instance")),
         (3, catalog.strategy()),

@@ -34,6 +34,11 @@ pub(super) fn maybe(share: u32, name: &'static str, value: BoxedStrategy<String>
     prop_oneof![100 - share => Just(Vec::new()), share => there].boxed()
 }
 
+/// A parameter that is always there.
+pub(super) fn always(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Pairs> {
+    value.prop_map(move |it| vec![(name.to_owned(), it)]).boxed()
+}
+
 /// A parameter that the call does not work without: absent only when oddities are wanted.
 pub(super) fn required(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Pairs> {
     maybe(99, name, value)
@@ -42,6 +47,11 @@ pub(super) fn required(name: &'static str, value: BoxedStrategy<String>) -> Boxe
 /// `B-lang` and `B-java` booleans (`compat/spec/naming-api.md` §1.1).
 pub(super) fn boolean() -> BoxedStrategy<String> {
     of(&["true", "false"], &["1", "0", "yes", "no", "on", "off", "y", "T", " true ", "FALSE", "abc", ""])
+}
+
+/// As [`boolean`], never empty.
+pub(super) fn lang_boolean() -> BoxedStrategy<String> {
+    of(&["true", "false"], &["1", "0", "yes", "T", " true ", "abc"])
 }
 
 pub(super) fn weight() -> BoxedStrategy<String> {
@@ -123,7 +133,7 @@ pub(super) fn checker() -> BoxedStrategy<String> {
         r#"{"type":"HTTP"}"#,
         r#"{"type":"MYSQL","user":"u","pwd":"p","cmd":"select 1"}"#,
     ];
-    of(&usual, &[r#"{"type":"nope"}"#, "{}", r#"{"type":"tcp"}"#, r#"{"type":"TCP","x":1}"#, ""])
+    of(&usual, &[r#"{"type":"nope"}"#, "{}", r#"{"type":"tcp"}"#, r#"{"type":"TCP","x":1}"#])
 }
 
 pub(super) fn agent() -> BoxedStrategy<Option<&'static str>> {
