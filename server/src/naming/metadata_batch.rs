@@ -3,11 +3,11 @@
 use super::changes::Change;
 use super::consistency::Consistency;
 use super::error::NamingError;
-use super::instance::{Instance, InstanceKey, Metadata};
+use super::instance::{InstanceKey, Metadata};
 use super::instances::written;
 use super::registry::Registry;
 use super::service::{ServiceId, ServiceState};
-use super::view::in_list_order;
+use super::view::list_in_order;
 
 /// Which instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +110,7 @@ fn edit(known: &mut Metadata, given: &Metadata, action: Action) {
 
 /// Identities of the kind's instances that are meant, in the order of its list.
 fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<InstanceKey> {
-    let mut list: Vec<&Instance> = state.instances(ephemeral).values().collect();
-    in_list_order(&mut list);
+    let list = list_in_order(state, ephemeral);
     match targets {
         Targets::Kind { ephemeral: meant } if *meant == ephemeral => list.iter().map(|known| known.key()).collect(),
         Targets::Kind { .. } => Vec::new(),
@@ -134,6 +133,7 @@ fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<Insta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::naming::instance::Instance;
     use crate::naming::instances::register;
 
     #[test]

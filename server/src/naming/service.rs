@@ -99,14 +99,20 @@ pub struct ServiceState {
     pub selector: Selector,
     /// False only through a replicated record: listing then fails.
     pub enabled: bool,
-    /// Clusters in order of creation; Nacos shows them in Java hash order.
+    /// Clusters in order of creation.
     pub clusters: IndexMap<String, Cluster>,
+    /// Nacos shows the clusters in that order, because it read the service from a record of its own, as it does after
+    /// `POST service`; a service that a registration created shows them in Java hash order.
+    pub ordered_clusters: bool,
     /// Instances kept by beats.
     pub ephemeral: Instances,
     /// What was taken out of that list, for lists of other nodes that do not know it yet.
     pub removals: Removals,
     /// Instances kept by consensus.
     pub persistent: Instances,
+    /// How many persistent and ephemeral instances the last write of this node's own had in hand, the one it took out
+    /// included: their order in official lists depends on it.
+    pub held: [usize; 2],
     /// True once an ephemeral list was written, even an empty one: only then does a Distro datum exist.
     pub has_datum: bool,
     /// Was created through the service API (or consensus) rather than by a registration.
@@ -125,9 +131,11 @@ impl ServiceState {
             selector: Selector::None,
             enabled: true,
             clusters: IndexMap::new(),
+            ordered_clusters: false,
             ephemeral: Instances::new(),
             removals: Removals::default(),
             persistent: Instances::new(),
+            held: [0; 2],
             has_datum: false,
             declared: false,
             last_modified: 0,

@@ -6,7 +6,7 @@ use super::error::NamingError;
 use super::instance::Metadata;
 use super::instances::new_service;
 use super::registry::Registry;
-use super::service::{Selector, ServiceId};
+use super::service::{Selector, ServiceId, ServiceState};
 use super::validate;
 use crate::clock::now_ms;
 
@@ -36,7 +36,7 @@ pub fn create(
     }
     validate::service_name_syntax(&id.name)?;
     consistency.admit("a service")?;
-    set(registry, id, settings);
+    set(registry, id, || ServiceState { ordered_clusters: true, ..new_service(id) }, settings);
     Ok(())
 }
 
@@ -49,23 +49,19 @@ pub fn update(
     settings: Settings,
 ) -> Result<(), NamingError> {
     consistency.admit("a service")?;
-    set(registry, id, settings);
+    set(registry, id, || new_service(id), settings);
     Ok(())
 }
 
-fn set(registry: &Registry, id: &ServiceId, settings: Settings) {
-    registry.upsert(
-        id,
-        || new_service(id),
-        |state| {
-            state.protect_threshold = settings.protect_threshold;
-            state.metadata = settings.metadata;
-            state.selector = settings.selector;
-            state.declared = true;
-            state.last_modified = now_ms();
-            ((), CHANGED)
-        },
-    );
+fn set(registry: &Registry, id: &ServiceId, new: impl Fn() -> ServiceState, settings: Settings) {
+    registry.upsert(id, new, |state| {
+        state.protect_threshold = settings.protect_threshold;
+        state.metadata = settings.metadata;
+        state.selector = settings.selector;
+        state.declared = true;
+        state.last_modified = now_ms();
+        ((), CHANGED)
+    });
 }
 
 /// Removes a service, with its instances: official Nacos does not mind them.
