@@ -104,6 +104,9 @@ pub struct ServiceState {
     /// Nacos shows the clusters in that order, because it read the service from a record of its own, as it does after
     /// `POST service`; a service that a registration created shows them in Java hash order.
     pub ordered_clusters: bool,
+    /// How many of the clusters were there when a record of the service was last written: their default port stays what
+    /// it was then, whatever port is checked later.
+    pub recorded_clusters: usize,
     /// Instances kept by beats.
     pub ephemeral: Instances,
     /// What was taken out of that list, for lists of other nodes that do not know it yet.
@@ -132,6 +135,7 @@ impl ServiceState {
             enabled: true,
             clusters: IndexMap::new(),
             ordered_clusters: false,
+            recorded_clusters: 0,
             ephemeral: Instances::new(),
             removals: Removals::default(),
             persistent: Instances::new(),

@@ -59,6 +59,7 @@ fn set(registry: &Registry, id: &ServiceId, new: impl Fn() -> ServiceState, sett
         state.metadata = settings.metadata;
         state.selector = settings.selector;
         state.declared = true;
+        state.recorded_clusters = state.clusters.len();
         state.last_modified = now_ms();
         ((), CHANGED)
     });

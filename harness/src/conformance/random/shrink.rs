@@ -12,7 +12,7 @@ use super::pair::Difference;
 /// Tries of one shrinking.
 const TRIES_MAX: usize = 250;
 /// Time of one shrinking.
-const TIME_MAX: Duration = Duration::from_secs(100);
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Asks whether a sequence differs, and how.
 pub trait Try {
