@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::results::{Agreement, Outcome, Results};
+use crate::conformance::difference::is_known;
+use crate::results::{Agreement, CaseResult, Outcome, Results};
 use crate::spelling;
 
 /// A file of expectations.
@@ -72,7 +73,18 @@ pub enum Figure {
         /// Target as written on the command line.
         target: String,
     },
-    /// Share of cases that passed, of those that could be judged or should have been (0 to 1).
+    /// How many cases neither passed nor differ on purpose as said, nor are known shortcomings.
+    Unexplained {
+        /// Target as written in the conformance cases.
+        target: String,
+        /// Areas; all when empty.
+        #[serde(default)]
+        areas: Vec<String>,
+        /// Only cases with this tag; all when absent.
+        tag: Option<String>,
+    },
+    /// Share of cases that passed, of those that could be judged or should have been (0 to 1). Kept differences are no
+    /// passes.
     Conformance {
         /// Target as written in the conformance cases.
         target: String,
@@ -124,7 +136,8 @@ impl Expectations {
 
 /// The keys of an expectation. A flattened struct lets unknown ones pass, and a misspelt bound would bind nothing.
 fn check_keys(text: &str) -> anyhow::Result<()> {
-    const KEYS: [&str; 7] = ["what", "at_most", "at_least", "measurement", "ratio", "agreement", "conformance"];
+    const KEYS: [&str; 8] =
+        ["what", "at_most", "at_least", "measurement", "ratio", "agreement", "conformance", "unexplained"];
     let table: toml::Table = toml::from_str(text)?;
     let all = table.get("expect").and_then(toml::Value::as_array);
     for key in all.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys) {
@@ -173,7 +186,7 @@ impl Figure {
             Figure::Agreement { target } => {
                 unknown("target", target, results.agreements.iter().map(|it| it.target.as_str()).collect())
             }
-            Figure::Conformance { target, areas, .. } => {
+            Figure::Conformance { target, areas, .. } | Figure::Unexplained { target, areas, .. } => {
                 unknown("target", target, judged().map(|it| it.target.as_str()).collect()).or_else(|| {
                     let known: BTreeSet<&str> = judged().map(|it| it.area.as_str()).collect();
                     areas.iter().find_map(|area| unknown("area", area, known.clone()))
@@ -220,19 +233,37 @@ impl Figure {
                 judged.then(|| all.iter().map(|it| disagreements(it) as f64).sum())
             }
             Figure::Conformance { target, areas, tag } => {
-                let cases = results.conformance.iter().flat_map(|all| &all.cases).filter(|case| {
-                    case.target == *target
-                        && (areas.is_empty() || areas.contains(&case.area))
-                        && tag.as_ref().is_none_or(|tag| case.tags.contains(tag))
-                        && case.outcome != Outcome::Skip
-                });
-                let (passed, all) = cases.fold((0u32, 0u32), |(passed, all), case| {
-                    (passed + u32::from(case.outcome == Outcome::Pass), all + 1)
-                });
+                let (passed, all) = tried(results, target, areas, tag.as_deref())
+                    .fold((0u32, 0u32), |(passed, all), case| {
+                        (passed + u32::from(case.outcome == Outcome::Pass), all + 1)
+                    });
                 (all > 0).then(|| f64::from(passed) / f64::from(all))
+            }
+            Figure::Unexplained { target, areas, tag } => {
+                let mut all = tried(results, target, areas, tag.as_deref()).peekable();
+                // Where nothing was judged, nothing is explained either.
+                all.peek()?;
+                let unexplained =
+                    all.filter(|case| matches!(case.outcome, Outcome::Fail | Outcome::Error) && !is_known(case));
+                Some(unexplained.count() as f64)
             }
         }
     }
+}
+
+/// The cases of a target that were tried, by area and tag.
+fn tried<'a>(
+    results: &'a Results,
+    target: &'a str,
+    areas: &'a [String],
+    tag: Option<&'a str>,
+) -> impl Iterator<Item = &'a CaseResult> {
+    results.conformance.iter().flat_map(|all| &all.cases).filter(move |case| {
+        case.target == target
+            && (areas.is_empty() || areas.contains(&case.area))
+            && tag.is_none_or(|tag| case.tags.iter().any(|it| it == tag))
+            && case.outcome != Outcome::Skip
+    })
 }
 
 /// How many things were wrong.
@@ -340,6 +371,31 @@ mod tests {
             let error = format!("{:#}", Expectations::load(&path).expect_err("a slip"));
             assert!(error.ends_with(&format!("did you mean \"{right}\"?")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_kept_difference_is_explained_and_no_pass() {
+        let cases = |outcomes: &[(&str, &[&str])]| {
+            let cases: Vec<serde_json::Value> = outcomes
+                .iter()
+                .map(|(outcome, tags)| {
+                    serde_json::json!({"id": "A", "area": "a", "endpoint": "GET /", "target": "t", "outcome": outcome,
+                        "tags": tags, "request": ""})
+                })
+                .collect();
+            let conformance = serde_json::json!({"reference": "r", "cases": cases, "summary": {}});
+            Results { conformance: Some(serde_json::from_value(conformance).expect("cases")), ..run() }
+        };
+        let gate = parse(
+            "[[expect]]\nwhat = \"open\"\nat_most = 0\nunexplained = { target = \"t\" }\n\
+             [[expect]]\nwhat = \"all\"\nat_least = 1.0\nconformance = { target = \"t\" }",
+        );
+        let held = |run: &Results| gate.judge(run).iter().map(|it| it.held).collect::<Vec<_>>();
+        let explained: &[(&str, &[&str])] = &[("pass", &[]), ("kept", &[]), ("fail", &["known-difference"])];
+        assert_eq!(held(&cases(explained)), [Some(true), Some(false)]);
+        assert_eq!(held(&cases(&[("error", &["known-difference"])])), [Some(false), Some(false)]);
+        assert_eq!(held(&cases(&[("fail", &[]), ("pass", &[])])), [Some(false), Some(false)]);
+        assert_eq!(held(&cases(&[("skip", &[])])), [None, None]);
     }
 
     #[test]

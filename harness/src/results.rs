@@ -137,6 +137,9 @@ pub enum Outcome {
     Pass,
     /// It did not hold.
     Fail,
+    /// It differs on purpose, and exactly as said: the case names the row of `compat/DIFFERENCES.md` and what must be
+    /// answered instead. One that does not hold, or that is gone, is a failure.
+    Kept,
     /// It was not tried; the reason says why.
     Skip,
     /// It could not be judged: set-up failed, no answer came, or the harness itself failed.
@@ -161,6 +164,9 @@ pub struct Counts {
     pub pass: u32,
     /// Cases that differed.
     pub fail: u32,
+    /// Cases that differ on purpose, as said.
+    #[serde(default)]
+    pub kept: u32,
     /// Cases that were not tried.
     pub skip: u32,
     /// Cases that could not be judged.
@@ -173,9 +179,19 @@ impl Counts {
         match outcome {
             Outcome::Pass => self.pass += 1,
             Outcome::Fail => self.fail += 1,
+            Outcome::Kept => self.kept += 1,
             Outcome::Skip => self.skip += 1,
             Outcome::Error => self.error += 1,
         }
+    }
+
+    /// Adds other counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.pass += other.pass;
+        self.fail += other.fail;
+        self.kept += other.kept;
+        self.skip += other.skip;
+        self.error += other.error;
     }
 }
 
@@ -192,10 +208,13 @@ pub struct CaseResult {
     pub target: String,
     /// The verdict.
     pub outcome: Outcome,
-    /// Tags of the case: `ephemeral`, `quirk`, `persistent`, `mutates-global`, `kept-difference`, …
+    /// Tags of the case: `ephemeral`, `quirk`, `persistent`, `mutates-global`, `known-difference`, …
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Why it failed, was skipped or could not be judged; empty on a pass.
+    /// Row of `compat/DIFFERENCES.md` that the case is in at this target; also when the difference does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// Why it failed, was skipped or could not be judged, or what is kept; empty on a pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The request line and what was sent with it.

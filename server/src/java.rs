@@ -27,6 +27,14 @@ pub fn hash_order<T, K: Borrow<str>>(items: &mut [T], presized: bool, key: impl 
     items.sort_by_cached_key(|item| bucket(key(item).borrow(), capacity));
 }
 
+/// As [`hash_order`], for a table that starts with `capacity` places and doubles when three quarters are taken.
+pub fn concurrent_order<T>(items: &mut [T], mut capacity: usize, key: impl Fn(&T) -> String) {
+    while items.len() * 4 > capacity * 3 {
+        capacity *= 2;
+    }
+    items.sort_by_cached_key(|item| bucket(&key(item), capacity));
+}
+
 /// Where a Java hash table of this capacity (a power of two) keeps a text.
 pub fn bucket(text: &str, capacity: usize) -> usize {
     let hash = string_hash(text) as u32;

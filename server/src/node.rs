@@ -12,6 +12,7 @@ use crate::cluster::status::Status;
 use crate::distro::Distro;
 use crate::distro::peer_client::PeerClient;
 use crate::health_check::HealthCheck;
+use crate::naming::checksum_upkeep;
 use crate::naming::cleaner::{self, CleanSettings};
 use crate::naming::consistency::Consistency;
 use crate::naming::expiry::Expiry;
@@ -137,6 +138,8 @@ impl Node {
                 status.overrides(switches.get().overridden_server_status.as_deref());
             }
         });
+        let upkeep = checksum_upkeep::run(Arc::clone(&self.registry), Arc::clone(&self.switches));
+        self.tasks.spawn("checksums", upkeep);
         let naming = &self.settings.naming;
         let distro = Arc::clone(&self.distro);
         let responsible = Box::new(move |service: &str| distro.responsible(service));

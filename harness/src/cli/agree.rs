@@ -113,7 +113,7 @@ pub(super) async fn run(args: AgreeArgs) -> Result<ExitCode> {
     }
     Ok(match worst {
         Outcome::Pass => ExitCode::SUCCESS,
-        Outcome::Fail => ExitCode::from(DISAGREED),
+        Outcome::Fail | Outcome::Kept => ExitCode::from(DISAGREED),
         Outcome::Skip | Outcome::Error => ExitCode::from(COULD_NOT_RUN),
     })
 }

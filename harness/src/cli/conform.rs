@@ -15,13 +15,13 @@ use crate::compare::record::Record;
 use crate::compare::{ConformancePart, Plan};
 use crate::conformance::case::Topology;
 use crate::conformance::cluster::session::MixedSession;
-use crate::conformance::difference::KEPT;
+use crate::conformance::difference::is_known;
 use crate::conformance::runner;
 use crate::conformance::session::{Outcome as Verdicts, Session, VERSION};
 use crate::doctor::is_reference_required;
 use crate::profile::{Profile, ProfileName};
 use crate::report;
-use crate::results::{Counts, Outcome};
+use crate::results::{CaseResult, Counts, Outcome};
 use crate::spelling;
 use crate::target::spec::Kind;
 use crate::target::{TargetSpec, interrupted};
@@ -179,7 +179,7 @@ impl Kept {
     }
 }
 
-/// Keeps and prints the verdicts; 1 when one differs that is not kept on purpose.
+/// Keeps and prints the verdicts; 1 when one differs, be it a kept difference that is otherwise than said.
 fn finish(args: &Conform, verdicts: &Verdicts, kept: Kept) -> Result<ExitCode> {
     if let Some(out) = &args.out {
         kept.write(verdicts, out)?;
@@ -195,10 +195,7 @@ fn finish(args: &Conform, verdicts: &Verdicts, kept: Kept) -> Result<ExitCode> {
     if verdicts.conformance.cases.is_empty() {
         bail!("nothing was judged: {}", verdicts.skipped.first().map_or("no case applies", |it| it.reason.as_str()));
     }
-    let differed =
-        verdicts.conformance.cases.iter().any(|case| {
-            matches!(case.outcome, Outcome::Fail | Outcome::Error) && !case.tags.iter().any(|tag| tag == KEPT)
-        });
+    let differed = verdicts.conformance.cases.iter().any(|case| matches!(case.outcome, Outcome::Fail | Outcome::Error));
     Ok(ExitCode::from(u8::from(differed)))
 }
 
@@ -257,12 +254,11 @@ fn print(verdicts: &Verdicts, verbose: bool) {
         let mut total = Counts::default();
         for (area, counts) in areas {
             line(area, counts);
-            total.pass += counts.pass;
-            total.fail += counts.fail;
-            total.skip += counts.skip;
-            total.error += counts.error;
+            total.merge(counts);
         }
         line("all", &total);
+        let of_target = verdicts.conformance.cases.iter().filter(|case| case.target == *target);
+        println!("{}", summary(&total, of_target));
     }
     for case in &verdicts.conformance.cases {
         if verbose && case.outcome != Outcome::Pass {
@@ -275,7 +271,18 @@ fn print(verdicts: &Verdicts, verbose: bool) {
 }
 
 fn line(area: &str, counts: &Counts) {
-    let judged = counts.pass + counts.fail + counts.error;
+    let judged = counts.pass + counts.kept + counts.fail + counts.error;
     let share = if judged == 0 { 0.0 } else { f64::from(counts.pass) * 100.0 / f64::from(judged) };
-    println!("  {area:<22} {:>5} of {judged:>5} ({share:.1} %), {} skipped", counts.pass, counts.skip);
+    let (pass, kept, skip) = (counts.pass, counts.kept, counts.skip);
+    println!("  {area:<22} {pass:>5} of {judged:>5} ({share:.1} %), {kept} kept, {skip} skipped");
+}
+
+/// `  1,190 of 1,213 as the reference, 23 kept differences, 0 unexplained`.
+fn summary<'a>(total: &Counts, cases: impl Iterator<Item = &'a CaseResult>) -> String {
+    let open = cases.filter(|case| matches!(case.outcome, Outcome::Fail | Outcome::Error));
+    let (known, unexplained): (Vec<_>, Vec<_>) = open.partition(|case| is_known(case));
+    let judged = total.pass + total.kept + total.fail + total.error;
+    let (pass, kept, known, unexplained) = (total.pass, total.kept, known.len(), unexplained.len());
+    let known = if known == 0 { String::new() } else { format!("{known} known shortcomings, ") };
+    format!("  {pass} of {judged} as the reference, {kept} kept differences, {known}{unexplained} unexplained")
 }

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::cluster::case::{Scripted, WireRule};
+use super::kept::Kept;
 
 /// All cases, in the order they are asked.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,14 @@ impl Topology {
         match self {
             Self::Standalone => "standalone",
             Self::Cluster3 => "cluster3",
+        }
+    }
+
+    /// What stands behind the `@` of a result's id.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Standalone => "",
+            Self::Cluster3 => "cluster",
         }
     }
 }
@@ -106,6 +115,9 @@ pub struct Case {
     pub topology: BTreeSet<Topology>,
     /// How the answer in a cluster is judged; without it the step is only asked there, for the state it leaves.
     pub cluster: Option<ClusterRule>,
+    /// Where Tandem differs on purpose, and what it must answer there.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
     /// First version the case holds for; the file's by default.
     #[serde(default)]
     pub since: String,
@@ -183,10 +195,23 @@ impl Case {
 
     /// Id in results: `A001`, in a cluster `A001@cluster`.
     pub fn result_id(&self, topology: Topology) -> String {
-        match topology {
-            Topology::Standalone => self.id.clone(),
-            Topology::Cluster3 => format!("{}@cluster", self.id),
+        match topology.suffix() {
+            "" => self.id.clone(),
+            suffix => format!("{}@{suffix}", self.id),
         }
+    }
+
+    /// What Tandem must answer where it differs on purpose; `at` is what stands behind the `@` of the result's id.
+    pub fn kept_at(&self, at: &str) -> Option<&Kept> {
+        self.kept.iter().find(|kept| kept.at == at)
+    }
+
+    /// Ids of the results that differ on purpose, each with its row in `compat/DIFFERENCES.md`.
+    pub fn kept_results(&self) -> impl Iterator<Item = (String, &str)> {
+        self.kept.iter().map(|kept| {
+            let id = if kept.at.is_empty() { self.id.clone() } else { format!("{}@{}", self.id, kept.at) };
+            (id, kept.difference.as_str())
+        })
     }
 
     /// Why the answer is not compared in this topology, when that depends on when it is asked.
@@ -220,6 +245,12 @@ impl Case {
         let between_members =
             self.shows.is_some() || self.every.is_some() || self.wire.is_some() || !self.foreign.is_empty();
         ensure!(!between_members, "has keys of cases between members (`cases/cluster`)");
+        for kept in &self.kept {
+            let known = [Topology::Standalone, Topology::Cluster3].into_iter().find(|it| it.suffix() == kept.at);
+            let judged = known.is_some_and(|it| self.topology.contains(&it) && self.judged(it));
+            ensure!(judged, "keeps a difference at `{}`, where it is not judged", kept.at);
+            ensure!(kept.between.is_empty(), "keeps a difference `between` members (`cases/cluster`)");
+        }
         self.check_alone()
     }
 
@@ -236,6 +267,11 @@ impl Case {
             self.compare == Compare::All || self.reason.is_some() || self.tags.iter().any(|t| t == "jvm-text"),
             "compares only the status without a `reason` or the tag `jvm-text`"
         );
+        for (index, kept) in self.kept.iter().enumerate() {
+            ensure!(kept.says_something(), "does not say what must be answered instead ({})", kept.difference);
+            let twice = self.kept.iter().skip(index + 1).any(|it| it.at == kept.at);
+            ensure!(!twice, "keeps two differences at `{}`", kept.at);
+        }
         let rule = self.cluster.clone().unwrap_or_default();
         ensure!(rule.unordered.is_none() || rule.reason.is_some(), "is `unordered` in a cluster without a `reason`");
         for pattern in self.patterns.iter().chain(&rule.patterns) {

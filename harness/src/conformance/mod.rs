@@ -12,7 +12,8 @@
 //! - [`record`]: new recordings
 //! - [`random`]: generated sequences at a reference and a subject, differences shrunk to cases
 //! - [`cluster`]: what members of a mixed cluster send each other
-//! - [`difference`]: differences that are kept on purpose (`compat/DIFFERENCES.md`)
+//! - [`difference`]: differences that are known (`compat/DIFFERENCES.md`)
+//! - [`kept`]: what must be answered where one is kept on purpose
 
 pub mod answer;
 pub mod case;
@@ -21,6 +22,7 @@ pub mod compare;
 #[cfg(test)]
 mod data_tests;
 pub mod difference;
+pub mod kept;
 pub mod normal;
 pub mod place;
 pub mod play;

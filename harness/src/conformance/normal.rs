@@ -91,8 +91,13 @@ fn replace_number(text: &str, needle: &str, with: &str) -> String {
     out
 }
 
+/// A body with another JSON value in every member of this name.
+pub(super) fn set_field(text: &str, field: &str, value: &str) -> String {
+    rewrite(text, field, |_| value.to_owned())
+}
+
 /// Replaces the value of every member `"field":value`.
-fn rewrite(text: &str, field: &str, change: fn(&str) -> String) -> String {
+fn rewrite(text: &str, field: &str, change: impl Fn(&str) -> String) -> String {
     let key = format!("\"{field}\":");
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -13,16 +13,14 @@ use tokio::sync::mpsc;
 use super::answer::Answer;
 use super::case::{Case, CaseSet, Topology};
 use super::compare::{At, differences};
-use super::difference::Differences;
+use super::difference::{Differences, KNOWN};
+use super::kept::Kept;
 use super::normal::Rules;
 use super::place::{Fixture, Place};
 use super::play::{Pace, Player, described};
 use super::recording::Recordings;
 use crate::results::{CaseResult, Conformance, Counts, Outcome};
 use crate::target::{Cluster, NodeKind};
-
-/// What a server of another project is known for.
-static NONE: Differences = Differences::none();
 
 /// Tag of a step that stops a real cluster for good (`compat/spec/naming-api.md` §17, 15).
 const DESTROYS: &str = "destroys-cluster";
@@ -164,7 +162,7 @@ type Given = Result<Answer, String>;
 struct Sequence<'a> {
     target: &'a str,
     /// The differences this target is known for: they are those of this project's own server.
-    known: &'a Differences,
+    known: Option<&'a Differences>,
     topology: Topology,
     asked: Vec<&'a Case>,
     place: Place,
@@ -193,11 +191,7 @@ impl<'a> Sequence<'a> {
         };
         Self {
             target: &cluster.target,
-            known: if cluster.nodes.iter().any(|node| node.kind == NodeKind::Tandem) {
-                &options.differences
-            } else {
-                &NONE
-            },
+            known: cluster.nodes.iter().any(|node| node.kind == NodeKind::Tandem).then_some(&options.differences),
             topology,
             asked,
             place: place(cluster, fixture),
@@ -231,12 +225,19 @@ impl<'a> Sequence<'a> {
                 _ if !judged => true,
                 Some((Ok(answer), at)) => {
                     let (expected, observed) = (At { answer, place: at }, At { answer: observed, place: &place });
-                    differences(expected, observed, &rules).is_none()
+                    match verdict.kept() {
+                        Some(kept) => {
+                            kept.check(expected, observed, &rules, |text| at.fill(text)).is_ok()
+                                || (kept.chance.is_some() && differences(expected, observed, &rules).is_none())
+                        }
+                        None => differences(expected, observed, &rules).is_none(),
+                    }
                 }
                 _ => true,
             };
             // Nobody judges a case of timing; waiting for it would use up the time of those that are judged.
-            let hopeless = known.of(&case.result_id(topology)).is_some() || case.timing(topology).is_some();
+            let shortcoming = known.and_then(|known| known.known(&case.result_id(topology)));
+            let hopeless = shortcoming.is_some() || case.timing(topology).is_some();
             let observed = player.ask(case, hopeless, holds).await;
             for listener in &listeners {
                 // A listener that is gone needs nothing.
@@ -283,7 +284,7 @@ struct Verdict<'a> {
     case: &'a Case,
     topology: Topology,
     target: &'a str,
-    known: &'a Differences,
+    known: Option<&'a Differences>,
 }
 
 impl Verdict<'_> {
@@ -309,17 +310,36 @@ impl Verdict<'_> {
             Err(error) => return self.result(Outcome::Error, error),
         };
         let (left, right) = (At { answer: expected, place: at }, At { answer: observed, place });
-        let Some(difference) = differences(left, right, rules) else {
+        let difference = differences(left, right, rules);
+        if let Some((kept, known)) = self.kept().zip(self.known) {
+            let said = kept.check(left, right, rules, |text| at.fill(text));
+            let (outcome, reason) = kept.verdict(known.row(&kept.difference), difference.as_deref(), said);
+            let mut result = self.result(outcome, &reason)?;
+            if outcome == Outcome::Pass {
+                return Some(result);
+            }
+            result.difference = Some(kept.difference.clone());
+            result.expected = Some(expected.to_result());
+            result.observed = Some(observed.to_result());
+            return Some(result);
+        }
+        let Some(difference) = difference else {
             return self.result(Outcome::Pass, "");
         };
         let mut result = self.result(Outcome::Fail, &difference)?;
-        if let Some(known) = self.known.of(&result.id) {
-            result.tags.push(known.tag.to_owned());
+        if let Some(known) = self.known.and_then(|known| known.known(&result.id)) {
+            result.tags.push(KNOWN.to_owned());
+            result.difference = Some(known.row.clone());
             result.reason = format!("{} ({difference})", known.reason);
         }
         result.expected = Some(expected.to_result());
         result.observed = Some(observed.to_result());
         Some(result)
+    }
+
+    /// What this target must answer, where it differs on purpose.
+    fn kept(&self) -> Option<&Kept> {
+        self.known.and_then(|_| self.case.kept_at(self.topology.suffix()))
     }
 
     /// A result; none for a step that is not judged in this topology.
@@ -331,6 +351,7 @@ impl Verdict<'_> {
             target: self.target.to_owned(),
             outcome,
             tags: self.case.tags.clone(),
+            difference: None,
             reason: reason.to_owned(),
             request: described(self.case),
             expected: None,
@@ -343,7 +364,6 @@ impl Verdict<'_> {
 fn refused(cases: &CaseSet, subject: &Cluster, options: &Options, outcome: Outcome, reason: &str) -> Vec<CaseResult> {
     let topology = topology(subject).unwrap_or(Topology::Cluster3);
     let asked = cases.select(&options.version, topology);
-    let known = &options.differences;
-    let verdict = |case| Verdict { case, topology, target: &subject.target, known }.result(outcome, reason);
+    let verdict = |case| Verdict { case, topology, target: &subject.target, known: None }.result(outcome, reason);
     asked.into_iter().filter_map(verdict).collect()
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::case::CaseSet;
 use super::difference::Differences;
+use super::kept::Kept;
 use super::play::Pace;
 use super::recording::Recordings;
 use super::runner::{Options, conformance, run, run_all};
@@ -114,25 +115,50 @@ async fn reads_are_repeated_and_writes_are_not() {
 }
 
 #[tokio::test]
-async fn silence_is_an_error_and_a_kept_difference_still_fails() {
+async fn silence_is_an_error_and_what_is_kept_must_be_as_said() {
     let (one, _one) = server(|_, line| line.to_owned()).await;
-    let (two, _two) = server(|_, _| "x".to_owned()).await;
+    let (two, _two) = server(|_, line| if line.contains("/b") { "x".to_owned() } else { line.to_owned() }).await;
     let file = tempfile::NamedTempFile::new().expect("file");
-    std::fs::write(file.path(), "## Kept on purpose\n| id | what | cases |\n|--|--|--|\n| D1 | on purpose | A2 |\n")
-        .expect("write");
+    let table = "## Kept on purpose\n| id | what | cases |\n|--|--|--|\n| D1 | on purpose | A2 |\n\
+        ## Not there yet\n| id | what | cases |\n|--|--|--|\n| N1 | to come | A3 |\n";
+    std::fs::write(file.path(), table).expect("write");
     let options = Options { differences: Differences::load(file.path()).expect("differences"), ..options() };
     let reference = cluster("nacos", &[&one]);
     let (gone, other) = (cluster("gone", &["127.0.0.1:1"]), cluster_of(NodeKind::Tandem, "other", &[&two]));
     let pair = cluster("pair", &["127.0.0.1:1", "127.0.0.1:2"]);
     let results = run_all(&cases(), &[&gone, &other, &pair], Some(&reference), &Recordings::default(), &options).await;
     assert!(outcomes(&results, "gone").iter().all(|(_, outcome)| *outcome == Outcome::Error));
-    let kept = results.iter().find(|r| r.target == "other" && r.id == "A2").expect("A2");
-    assert_eq!(kept.outcome, Outcome::Fail);
-    assert!(kept.tags.contains(&"kept-difference".to_owned()) && kept.reason.starts_with("D1: on purpose (body"));
+    let of = |results: &[CaseResult], target: &str, id: &str| {
+        results.iter().find(|r| r.target == target && r.id == id).expect("a verdict").clone()
+    };
+    assert_eq!(of(&results, "other", "A2").outcome, Outcome::Fail, "the case does not say what is kept");
+    let said = |body: &str| {
+        let mut cases = cases();
+        cases.cases[1].kept =
+            vec![Kept { difference: "D1".to_owned(), body: Some(body.to_owned()), ..Kept::default() }];
+        cases
+    };
+    for (body, outcome, reason) in [
+        ("x", Outcome::Kept, "D1: on purpose (body byte"),
+        ("y", Outcome::Fail, "differs otherwise than said: body byte 0: `y` ≠ `x` – said is D1: on purpose"),
+    ] {
+        let results = run(&said(body), &other, Some(&reference), &Recordings::default(), &options).await;
+        let kept = of(&results, "other", "A2");
+        assert!(kept.outcome == outcome && kept.reason.starts_with(reason), "{:?} {}", kept.outcome, kept.reason);
+        assert_eq!((kept.difference.as_deref(), of(&results, "nacos", "A2").outcome), (Some("D1"), Outcome::Skip));
+    }
+    let same = cluster_of(NodeKind::Tandem, "same", &[&one]);
+    let results_of_same = run(&said("x"), &same, Some(&reference), &Recordings::default(), &options).await;
+    let gone = of(&results_of_same, "same", "A2");
+    assert!(
+        gone.outcome == Outcome::Fail && gone.reason.ends_with("is out of date: D1: on purpose"),
+        "{}",
+        gone.reason
+    );
     let foreign = cluster("foreign", &[&two]);
-    let foreign = run_all(&cases(), &[&foreign], Some(&reference), &Recordings::default(), &options).await;
-    let named = foreign.iter().find(|r| r.target == "foreign" && r.id == "A2").expect("A2");
-    assert!(named.tags.is_empty(), "what Tandem is known for excuses nobody else");
+    let foreign = run_all(&said("x"), &[&foreign], Some(&reference), &Recordings::default(), &options).await;
+    let named = of(&foreign, "foreign", "A2");
+    assert!(named.outcome == Outcome::Fail && named.difference.is_none(), "what Tandem keeps excuses nobody else");
     // Nothing was recorded for a pair; of its cases only those that are judged in a cluster show up.
     assert_eq!(outcomes(&results, "pair"), [("A1@cluster".to_owned(), Outcome::Skip)]);
 }

@@ -63,11 +63,11 @@ pub struct Comparison {
     pub new_commit: String,
     /// Relative change of a ratio that is let pass, 0.1 for 10 %.
     pub tolerance: f64,
-    /// Passed before, failed now.
+    /// Passed or differed as said before, failed now.
     pub newly_failing: Vec<CaseChange>,
-    /// Passed before, differs now in a way that is known and kept on purpose; such a case may pass by luck.
+    /// Passed before, differs now on purpose, as said.
     pub now_kept: Vec<CaseChange>,
-    /// Passed before, skipped or without a verdict now.
+    /// Passed or differed as said before, skipped or without a verdict now.
     pub no_longer_judged: Vec<CaseChange>,
     /// In the baseline and gone now, whatever their outcome was.
     pub vanished: Vec<CaseChange>,
@@ -248,20 +248,17 @@ fn cases(results: &Results) -> BTreeMap<CaseKey<'_>, &CaseResult> {
     cases.map(|case| ((case.target.as_str(), case.id.as_str()), case)).collect()
 }
 
-fn is_kept(case: &CaseResult) -> bool {
-    case.tags.iter().any(|tag| tag == score::KEPT)
-}
-
 fn compare_cases(comparison: &mut Comparison, new: &Results, old: &Results) {
     let (new, old) = (cases(new), cases(old));
     for (key, before) in &old {
         let after = new.get(key).copied();
         let list = match (before.outcome, after.map(|it| it.outcome)) {
             (_, None) => &mut comparison.vanished,
-            (Outcome::Pass, Some(Outcome::Fail)) if after.is_some_and(is_kept) => &mut comparison.now_kept,
-            (Outcome::Pass, Some(Outcome::Fail)) => &mut comparison.newly_failing,
-            (Outcome::Pass, Some(Outcome::Skip | Outcome::Error)) => &mut comparison.no_longer_judged,
-            (Outcome::Fail | Outcome::Skip | Outcome::Error, Some(Outcome::Pass)) => &mut comparison.newly_passing,
+            (Outcome::Pass, Some(Outcome::Kept)) => &mut comparison.now_kept,
+            (Outcome::Pass | Outcome::Kept, Some(Outcome::Fail)) => &mut comparison.newly_failing,
+            (Outcome::Pass | Outcome::Kept, Some(Outcome::Skip | Outcome::Error)) => &mut comparison.no_longer_judged,
+            (Outcome::Pass, Some(Outcome::Pass)) => continue,
+            (_, Some(Outcome::Pass)) => &mut comparison.newly_passing,
             _ => continue,
         };
         list.extend(CaseChange::of(Some(before), after));

@@ -79,6 +79,7 @@ fn open_suite(out: &mut String, results: &Results, target: &str, area: &str, cou
     let reference = results.conformance.as_ref().map(|it| it.reference.clone()).unwrap_or_default();
     for (name, value) in [
         ("target", target.to_owned()),
+        ("kept differences", counts.kept.to_string()),
         ("nodes", versions.join(", ")),
         ("reference", reference),
         ("commit", run.git_commit.clone()),
@@ -106,6 +107,11 @@ fn write_case(out: &mut String, case: &CaseResult) {
             let _ = writeln!(detail, "{side}: {}", answer_text(answer));
         }
     }
+    if case.outcome == Outcome::Kept {
+        // JUnit knows no such verdict: the call was judged and must stay as it is, so it is no failure, and what is
+        // kept is told.
+        detail.insert_str(0, &format!("kept difference: {}\n", case.reason));
+    }
     write_outcome(out, &head, case.outcome, &case.reason, &detail);
 }
 
@@ -127,6 +133,9 @@ fn write_outcome(out: &mut String, head: &str, outcome: Outcome, reason: &str, d
     let message = attribute(&format::one_line(reason, 300));
     let _ = match outcome {
         Outcome::Pass => writeln!(out, "{head}/>"),
+        Outcome::Kept => {
+            writeln!(out, "{head}>\n      <system-out>{}</system-out>\n    </testcase>", escape(detail))
+        }
         Outcome::Skip => writeln!(out, "{head}>\n      <skipped message={message}/>\n    </testcase>"),
         Outcome::Fail | Outcome::Error => {
             let (tag, kind) = if outcome == Outcome::Fail { ("failure", "differs") } else { ("error", "unjudged") };

@@ -198,7 +198,12 @@ fn generated(out: &mut String, results: &Results) {
 
 fn areas(out: &mut String, results: &Results, score: &Score<'_>) {
     let reference = results.conformance.as_ref().map(|it| it.reference.as_str()).unwrap_or_default();
-    let _ = writeln!(out, "## API conformance\n\nCompared with {}. Passed of tried.\n", escape(reference));
+    let _ = writeln!(
+        out,
+        "## API conformance\n\nCompared with {}. Passed of tried; a kept difference is
+         one that `compat/DIFFERENCES.md` gives a reason for, verified here to be just what it says.\n",
+        escape(reference)
+    );
     let header: Vec<String> = score.targets.iter().map(|it| escape(it)).collect();
     let _ = writeln!(out, "| Area | {} |\n|---|{}", header.join(" | "), "--:|".repeat(score.targets.len()));
     let cell = |counts: &crate::results::Counts| {

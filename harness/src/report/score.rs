@@ -8,9 +8,6 @@ use super::figures;
 use super::format;
 use crate::results::{CaseResult, Conformance, Counts, Outcome, Results};
 
-/// A tag for differences that are kept on purpose; they still count as failures.
-pub(super) const KEPT: &str = "kept-difference";
-
 /// All cases of a run, arranged.
 #[derive(Debug)]
 pub(super) struct Score<'a> {
@@ -87,12 +84,9 @@ impl<'a> Score<'a> {
 
     /// Counts of one column over all areas.
     pub(super) fn total(&self, column: usize) -> Counts {
-        self.areas.iter().filter_map(|(_, counts)| counts.get(column)).fold(Counts::default(), |sum, it| Counts {
-            pass: sum.pass + it.pass,
-            fail: sum.fail + it.fail,
-            skip: sum.skip + it.skip,
-            error: sum.error + it.error,
-        })
+        let mut sum = Counts::default();
+        self.areas.iter().filter_map(|(_, counts)| counts.get(column)).for_each(|it| sum.merge(it));
+        sum
     }
 }
 
@@ -112,7 +106,7 @@ fn disagrees(conformance: &Conformance) -> bool {
 
 /// Cases that were tried: everything but skips, which are never counted as passes.
 pub(super) fn tried(counts: &Counts) -> u64 {
-    u64::from(counts.pass) + u64::from(counts.fail) + u64::from(counts.error)
+    u64::from(counts.pass) + u64::from(counts.kept) + u64::from(counts.fail) + u64::from(counts.error)
 }
 
 /// Every case, skips included.
@@ -127,15 +121,19 @@ pub(super) fn share(counts: &Counts) -> String {
     format!("{} of {} ({})", format::count(pass), format::count(tried), format::percent(pass, tried))
 }
 
-/// `4 differ, 3 could not be judged, 2 not tried`; empty when everything passed.
+/// `4 differ, 3 could not be judged, 7 kept differences, 2 not tried`; empty when everything passed.
 pub(super) fn shortfall(counts: &Counts) -> String {
-    let parts = [(counts.fail, "differ"), (counts.error, "could not be judged"), (counts.skip, "not tried")];
+    let parts = [
+        (counts.fail, "differ", "differs"),
+        (counts.error, "could not be judged", "could not be judged"),
+        (counts.kept, "kept differences", "kept difference"),
+        (counts.skip, "not tried", "not tried"),
+    ];
     let words: Vec<String> = parts
         .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| {
-            let what = if *number == 1 && *what == "differ" { "differs" } else { what };
-            format!("{} {what}", format::count(u64::from(*number)))
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, many, one)| {
+            format!("{} {}", format::count(u64::from(*number)), if *number == 1 { one } else { many })
         })
         .collect();
     words.join(", ")
@@ -146,6 +144,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "pass",
         Outcome::Fail => "fail",
+        Outcome::Kept => "kept",
         Outcome::Skip => "skip",
         Outcome::Error => "error",
     }

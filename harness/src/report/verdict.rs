@@ -2,7 +2,7 @@
 
 use super::figures::{self, Group};
 use super::format;
-use super::score::{self, KEPT, Score};
+use super::score::{self, Score};
 use crate::results::{Outcome, Results};
 
 /// The verdict on one target.
@@ -84,17 +84,9 @@ fn answers(results: &Results, score: Option<&Score<'_>>, target: &str) -> Option
     } else {
         format!("answers {share} API cases as {} does", conformance.reference)
     };
-    let kept = conformance
-        .cases
-        .iter()
-        .filter(|it| it.target == target && it.outcome == Outcome::Fail && it.tags.iter().any(|tag| tag == KEPT))
-        .count() as u64;
     let shortfall = score::shortfall(&counts);
     if !shortfall.is_empty() {
         words.push_str(&format!(" – {shortfall}"));
-    }
-    if kept > 0 {
-        words.push_str(&format!(" ({} of the differences on purpose)", format::count(kept)));
     }
     Some(words)
 }
@@ -107,7 +99,9 @@ fn agreement(results: &Results, target: &str) -> Option<String> {
         (Outcome::Error | Outcome::Skip, _) => format!("could not be judged on whether its nodes agree {after}"),
         (_, None) => format!("does not have its nodes agree {after}"),
         (Outcome::Pass, Some(ms)) => format!("has all nodes agree within {} {after}", format::value(ms, "ms")),
-        (Outcome::Fail, Some(_)) => format!("has not all nodes hold the same {after}: see what was wrong"),
+        (Outcome::Fail | Outcome::Kept, Some(_)) => {
+            format!("has not all nodes hold the same {after}: see what was wrong")
+        }
     })
 }
 

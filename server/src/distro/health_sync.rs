@@ -146,6 +146,7 @@ impl Distro {
     fn apply_statuses(&self, id: &ServiceId, flags: &HashMap<String, bool>) {
         let Some(service) = self.registry.get(id) else { return };
         self.registry.update(&service, |state| {
+            service.keep_checksum(state);
             let mut changed = false;
             for instance in state.persistent.values_mut().chain(state.ephemeral.values_mut()) {
                 let healthy = flags.get(&format!("{}:{}", instance.ip, instance.port)).copied().unwrap_or(false);

@@ -10,6 +10,7 @@ use super::datum::{self, MapWriter, read_map};
 use super::merge::{Merged, Trust, merge};
 use super::{Distro, checksum};
 use crate::clock::now_ms;
+use crate::java;
 use crate::naming::changes::Change;
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
@@ -128,7 +129,11 @@ impl Distro {
     /// The lists of these keys as far as they exist, `GET /distro/datum` (§6.3).
     pub fn datums_of<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
         let mut writer = MapWriter::new();
-        for id in keys.into_iter().filter_map(datum::service_of) {
+        let mut ids: Vec<ServiceId> = keys.into_iter().filter_map(datum::service_of).collect();
+        // The order of the official hash table, which starts with 128 places.
+        java::concurrent_order(&mut ids, 128, datum::key);
+        ids.dedup();
+        for id in ids {
             if let Some(service) = self.registry.get(&id) {
                 let state = service.read();
                 if state.has_datum {
@@ -142,7 +147,10 @@ impl Distro {
     /// All lists, `GET /distro/datums` (§6.4).
     pub fn all_datums(&self) -> Vec<u8> {
         let mut writer = MapWriter::new();
-        for service in self.registry.services() {
+        let mut services = self.registry.services();
+        // The order of the official concurrent hash table, which starts with 2048 places.
+        java::concurrent_order(&mut services, 2048, |service| datum::key(service.id()));
+        for service in services {
             let state = service.read();
             if state.has_datum {
                 writer.add(service.id(), &state);

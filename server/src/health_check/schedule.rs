@@ -316,10 +316,13 @@ impl HealthCheck {
         }
         let Some(healthy) = flip else { return };
         let flipped = self.registry.update(&service, |state| {
-            let Some(instance) = state.persistent.get_mut(&turn.key).filter(|one| one.healthy != healthy) else {
+            if state.persistent.get(&turn.key).is_none_or(|one| one.healthy == healthy) {
                 return (false, Change::default());
-            };
-            instance.healthy = healthy;
+            }
+            service.keep_checksum(state);
+            if let Some(instance) = state.persistent.get_mut(&turn.key) {
+                instance.healthy = healthy;
+            }
             state.last_modified = now_ms();
             (true, Change { health: true, ..Change::default() })
         });

@@ -61,7 +61,7 @@ impl Pairs {
         for (name, value) in &self.0 {
             if params.get(name).is_none() {
                 params.set(name, value.clone());
-            } else if by_hash && !repeated.contains(name) {
+            } else if !repeated.contains(name) {
                 repeated.push(name.clone());
             }
         }
@@ -70,14 +70,17 @@ impl Pairs {
             let mut sent = 0;
             for (_, value) in self.0.iter().filter(|(known, _)| *known == name) {
                 sent += 1;
-                if !values.contains(&value.as_str()) {
+                if !by_hash || !values.contains(&value.as_str()) {
                     values.push(value);
                 }
             }
-            order_of_set(&mut values, sent);
+            if by_hash {
+                order_of_set(&mut values, sent);
+            }
             if let Some(first) = values.first() {
                 params.set(&name, *first);
             }
+            params.set_joined(&name, &values);
         }
         params
     }
@@ -157,6 +160,18 @@ mod tests {
         // compat/spec/naming-api.md §1.1
         assert_eq!(params("weight=5&weight=3&weight=9").get("weight"), Some("3"));
         assert_eq!(params("serviceName=c-ua&serviceName=nope").get("serviceName"), Some("nope"));
+    }
+
+    #[test]
+    fn spring_joins_repeated_names() {
+        let repeated = params("a=5&b=x&a=3&a=5");
+        assert_eq!((repeated.get_joined("a"), repeated.get_joined("b")), (Some("3,5"), Some("x")));
+        let mut pairs = Pairs::default();
+        pairs.add_urlencoded(b"a=5&a=3&a=5");
+        let mut outside = pairs.into_params(false);
+        assert_eq!((outside.get("a"), outside.get_joined("a")), (Some("5"), Some("5,3,5")));
+        outside.set("a", "1");
+        assert_eq!(outside.get_joined("a"), Some("1"));
     }
 
     #[test]

@@ -48,3 +48,4 @@ pub mod server;
 pub mod service;
 mod service_list;
 mod tandem_peer;
+mod wire;

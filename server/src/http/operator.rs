@@ -51,8 +51,7 @@ fn set_switch<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         if !debug && node.consistency.switch(entry, value).await? {
             return Ok(Response::text("ok"));
         }
-        // Applied again under the lock, to whatever the switches are by now.
-        node.switches.set(debug, |switches| switch_entries::apply(switches, entry, value))?;
+        node.switches.apply(debug, |switches| switch_entries::apply(switches, entry, value))?;
         Ok(Response::text("ok"))
     })
 }

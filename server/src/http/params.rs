@@ -40,12 +40,13 @@ impl Params {
 
     /// A text bound by Spring: untrimmed, absent is 500, empty is a value.
     pub fn spring_required(&self, name: &str) -> Result<&str, ApiError> {
-        self.get(name).ok_or_else(|| ApiError::internal(format!("Required String parameter '{name}' is not present")))
+        self.get_joined(name)
+            .ok_or_else(|| ApiError::internal(format!("Required String parameter '{name}' is not present")))
     }
 
     /// A text bound by Spring with a default for absent and empty.
     pub fn spring_optional<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
-        self.get(name).filter(|value| !value.is_empty()).unwrap_or(default)
+        self.get_joined(name).filter(|value| !value.is_empty()).unwrap_or(default)
     }
 
     /// A number bound by Spring to a primitive; absent or empty is `None`.

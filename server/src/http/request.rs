@@ -45,6 +45,8 @@ impl Request {
 #[derive(Debug, Clone, Default)]
 pub struct Params {
     values: Vec<(String, String)>,
+    /// Names that came with several values, these joined by commas.
+    joined: Vec<(String, String)>,
 }
 
 impl Params {
@@ -53,8 +55,19 @@ impl Params {
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// As [`Params::get`], but several values of one name are joined by commas: how Spring binds them to a text.
+    pub fn get_joined(&self, name: &str) -> Option<&str> {
+        self.joined.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).or_else(|| self.get(name))
+    }
+
+    /// Says what several values of one name are together.
+    pub(super) fn set_joined(&mut self, name: &str, values: &[&str]) {
+        self.joined.push((name.to_owned(), values.join(",")));
+    }
+
     /// Sets a value; the service name is rewritten this way before controllers see it.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.joined.retain(|(known, _)| known != name);
         match self.values.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = value.into(),
             None => self.values.push((name.to_owned(), value.into())),

@@ -22,7 +22,8 @@ use tracing::{debug, warn};
 
 use super::response::Response;
 use super::routes::{self, Router};
-use super::{error_page, pipeline};
+use super::wire::{Seen, Wire};
+use super::{error_page, pipeline, wire};
 use crate::node::Node;
 
 /// Connections served at a time; Tomcat's default. Further ones wait in the backlog.
@@ -95,9 +96,10 @@ fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "cannot switch off Nagle's algorithm");
     }
+    let (stream, seen) = Wire::new(stream);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (node, router) = (Arc::clone(&node), Arc::clone(&router));
-        async move { Ok::<_, Infallible>(answer(&node, &router, request, peer).await) }
+        let (node, router, seen) = (Arc::clone(&node), Arc::clone(&router), seen.clone());
+        async move { Ok::<_, Infallible>(answer(&node, &router, request, peer, &seen).await) }
     });
     http1::Builder::new()
         .title_case_headers(true)
@@ -111,12 +113,23 @@ async fn answer(
     router: &Router,
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
+    seen: &Seen,
 ) -> hyper::Response<Payload> {
     let (parts, incoming) = request.into_parts();
+    if seen.fragment(&parts) {
+        return framed(error_page::tomcat(400));
+    }
     let keep_alive = asks_to_keep(&parts.headers);
+    let head = parts.method == http::Method::HEAD;
     match read_body(incoming).await {
         Ok(body) => {
-            let mut answer = framed(pipeline::handle(node, router, parts, body, peer).await);
+            let response = pipeline::handle(node, router, parts, body, peer).await;
+            let unframed = head && response.chunked;
+            let mut answer = framed(response);
+            if unframed {
+                answer.headers_mut().insert(wire::CHUNKED, http::HeaderValue::from_static("1"));
+                seen.marked();
+            }
             if keep_alive && !answer.headers().contains_key(http::header::CONNECTION) {
                 answer.headers_mut().insert("keep-alive", http::HeaderValue::from_static(KEEP_ALIVE));
                 answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("keep-alive"));

@@ -118,7 +118,7 @@ pub(super) fn names<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a>
         let params = &request.params;
         let namespace = params.spring_optional("namespaceId", "");
         let pattern = format!(".*{}.*", params.spring_optional("expr", ""));
-        params.spring_bool("responsibleOnly", false)?;
+        let responsible_only = params.spring_bool("responsibleOnly", false)?;
         let mut namespaces: Vec<Arc<str>> =
             if java::is_blank(namespace) { node.registry.namespaces() } else { vec![namespace.into()] };
         java::hash_order(&mut namespaces, false, |name| name.to_string());
@@ -132,7 +132,9 @@ pub(super) fn names<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a>
                 )
             })?;
             json.raw(if at > 0 { "," } else { "" }).string(namespace).raw(":");
-            name_set(&mut json, &catalog::matching(services, &pattern)?);
+            let mut found = catalog::matching(services, &pattern)?;
+            found.retain(|service| !responsible_only || node.distro.responsible(&service.id().name));
+            name_set(&mut json, &found);
         }
         json.raw("},\"count\":").int(namespaces.len() as i64).raw("}");
         Ok(Response::json_text(json.into_bytes()))
@@ -141,30 +143,33 @@ pub(super) fn names<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a>
 
 /// Bare names without repeats, in the order of a Java hash set.
 fn name_set(json: &mut JsonBuffer, services: &[Arc<Service>]) {
-    let mut names: Vec<String> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for service in services {
-        let name = validate::name_of(&service.id().name);
-        if seen.insert(name.to_owned()) {
-            names.push(name.to_owned());
-        }
-    }
-    java::hash_order(&mut names, false, Clone::clone);
+    let mut names: Vec<&str> = bare_names(services).into_iter().collect();
+    java::hash_order(&mut names, false, |name| *name);
     json.array(&names, |json, name| {
         json.string(name);
     });
+}
+
+/// Names without their groups, each once.
+fn bare_names(services: &[Arc<Service>]) -> IndexSet<&str> {
+    services.iter().map(|service| validate::name_of(&service.id().name)).collect()
 }
 
 /// `GET api/allDomNames`.
 pub(super) fn all_dom_names<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let agent = Agent::parse(request.agent());
+        let responsible_only = java::parse_bool(&request.params.optional("responsibleOnly", "false"));
+        let shown = |service: &Arc<Service>| !responsible_only || node.distro.responsible(&service.id().name);
         let mut json = JsonBuffer::new();
         if agent.client == ClientType::Dns && agent.version.is_some_and(|version| version <= [1, 0, 1]) {
+            // In the order of the grouped names, one name per service.
             let services = node.registry.namespace("public").unwrap_or_default();
-            let mut names: Vec<&str> = services.iter().map(|service| validate::name_of(&service.id().name)).collect();
-            names.sort_unstable();
-            names.dedup();
+            let names: Vec<&str> = services
+                .iter()
+                .filter(|service| shown(service))
+                .map(|service| validate::name_of(&service.id().name))
+                .collect();
             json.raw("{\"count\":").int(names.len() as i64).raw(",\"doms\":").array(names, |json, name| {
                 json.string(name);
             });
@@ -175,9 +180,13 @@ pub(super) fn all_dom_names<'a>(node: &'a Arc<Node>, request: &'a Request) -> An
         java::hash_order(&mut namespaces, false, |name| name.to_string());
         let all: Vec<(Arc<str>, Vec<Arc<Service>>)> = namespaces
             .into_iter()
-            .map(|namespace| (namespace.clone(), node.registry.namespace(&namespace).unwrap_or_default()))
+            .map(|namespace| {
+                let mut services = node.registry.namespace(&namespace).unwrap_or_default();
+                services.retain(&shown);
+                (namespace, services)
+            })
             .collect();
-        let count: usize = all.iter().map(|(_, services)| services.len()).sum();
+        let count: usize = all.iter().map(|(_, services)| bare_names(services).len()).sum();
         json.raw("{\"count\":").int(count as i64).raw(",\"doms\":{");
         for (at, (namespace, services)) in all.iter().enumerate() {
             json.raw(if at > 0 { "," } else { "" }).string(namespace).raw(":");

@@ -25,9 +25,12 @@ pub fn refresh(registry: &Registry, id: &ServiceId, key: &InstanceKey) -> Option
         let mut revived = false;
         if let Some(instance) = state.ephemeral.get_mut(key) {
             instance.last_beat = now_ms();
-            if !instance.healthy && !instance.marked {
+            revived = !instance.healthy && !instance.marked;
+        }
+        if revived {
+            service.keep_checksum(state);
+            if let Some(instance) = state.ephemeral.get_mut(key) {
                 instance.healthy = true;
-                revived = true;
             }
         }
         let known = state.persistent.get(key).or_else(|| state.ephemeral.get(key)).map(|instance| Known {

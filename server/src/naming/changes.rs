@@ -27,6 +27,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether only health flags changed.
+    pub fn is_health_alone(self) -> bool {
+        self == Change { health: true, ..Change::default() }
+    }
+
     /// Both.
     pub fn merge(self, other: Change) -> Change {
         Change {

@@ -157,6 +157,7 @@ impl Expiry {
             return;
         }
         self.registry.update(service, |state| {
+            service.keep_checksum(state);
             let mut change = Change::default();
             let removals = &mut state.removals;
             state.ephemeral.retain(|key, instance| {

@@ -39,6 +39,17 @@ impl InstanceKey {
     }
 }
 
+/// Whether metadata is kept in a hash table. It says how later keys are placed, not what the instance is: two records
+/// of one instance are equal whatever it says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hashed(pub bool);
+
+impl PartialEq for Hashed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// One instance. Field names on the wire are Nacos' own (compat/spec/distro.md §2.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -64,6 +75,10 @@ pub struct Instance {
     pub service_name: String,
     /// Metadata; `None` prints as `null`, which Nacos does for the metadata text `null`.
     pub metadata: Option<Metadata>,
+    /// The metadata came as `k=v` to this node (or not at all): then official Nacos keeps it in a hash table, and a key
+    /// that is added later takes its place there. What came as JSON keeps the order it came in.
+    #[serde(skip)]
+    pub hashed_metadata: Hashed,
     /// Last beat, ms since the epoch, on the clock of the node that received it.
     pub last_beat: i64,
     /// Exempt from expiry and checks; never set through the HTTP API.
@@ -89,6 +104,7 @@ impl Default for Instance {
             cluster_name: DEFAULT_CLUSTER.to_owned(),
             service_name: String::new(),
             metadata: Some(Metadata::new()),
+            hashed_metadata: Hashed(false),
             last_beat: 0,
             marked: false,
             app: None,

@@ -28,6 +28,11 @@ pub fn register(
     }
     if registry.get(id).is_none() {
         validate::service_name_syntax(&id.name)?;
+        if let Err(error) = validate::storable_namespace(id) {
+            // Official Nacos has it in its table by then, and the next registration works.
+            registry.get_or_create(id, || new_service(id));
+            return Err(error);
+        }
     }
     let change = written(instance.ephemeral);
     registry.upsert(
@@ -184,6 +189,7 @@ pub fn set_health(registry: &Registry, id: &ServiceId, key: &InstanceKey, health
                 return (Err(NamingError::internal(message)), Change::default());
             }
         }
+        service.keep_checksum(state);
         let mut flipped = false;
         for ephemeral in [false, true] {
             if let Some(instance) = state.instances_mut(ephemeral).get_mut(key) {

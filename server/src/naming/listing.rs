@@ -39,10 +39,11 @@ pub fn unknown(name: &str, clusters: &str, cache_millis: i64) -> Vec<u8> {
 
 /// The answer for a known service.
 pub fn render(service: &Service, query: &ListQuery<'_>) -> Result<Vec<u8>, Disabled> {
-    render_view(&service.view(), query)
+    let view = service.view();
+    render_view(&view, &service.shown_checksum(&view), query)
 }
 
-fn render_view(view: &ServiceView, query: &ListQuery<'_>) -> Result<Vec<u8>, Disabled> {
+fn render_view(view: &ServiceView, checksum: &str, query: &ListQuery<'_>) -> Result<Vec<u8>, Disabled> {
     if !view.enabled {
         return Err(Disabled);
     }
@@ -51,7 +52,7 @@ fn render_view(view: &ServiceView, query: &ListQuery<'_>) -> Result<Vec<u8>, Dis
     let mut json = JsonBuffer::with_capacity(320 + 400 * selected.len());
     if selected.is_empty() {
         json.raw("{");
-        fields(&mut json, view, dom, query);
+        fields(&mut json, view, dom, checksum, query);
         json.raw(",\"hosts\":[],\"metadata\":").raw_bytes(&view.metadata_json).raw("}");
         return Ok(json.into_bytes());
     }
@@ -73,15 +74,15 @@ fn render_view(view: &ServiceView, query: &ListQuery<'_>) -> Result<Vec<u8>, Dis
         json.array(shown, |json, host| one(json, host, host.healthy, &name));
     }
     json.raw(",");
-    fields(&mut json, view, dom, query);
+    fields(&mut json, view, dom, checksum, query);
     json.raw(",\"metadata\":").raw_bytes(&view.metadata_json).raw("}");
     Ok(json.into_bytes())
 }
 
-fn fields(json: &mut JsonBuffer, view: &ServiceView, dom: &str, query: &ListQuery<'_>) {
+fn fields(json: &mut JsonBuffer, view: &ServiceView, dom: &str, checksum: &str, query: &ListQuery<'_>) {
     json.raw("\"dom\":").string(dom).raw(",\"name\":").string(&view.name);
     json.raw(",\"cacheMillis\":").int(query.cache_millis).raw(",\"lastRefTime\":").int(query.now);
-    json.raw(",\"checksum\":\"").raw(&view.checksum).raw("\",\"useSpecifiedURL\":false,\"clusters\":");
+    json.raw(",\"checksum\":\"").raw(checksum).raw("\",\"useSpecifiedURL\":false,\"clusters\":");
     json.string(query.clusters).raw(",\"env\":").string(query.env);
 }
 
@@ -129,7 +130,7 @@ mod tests {
     /// Addresses and health as shown, in order.
     fn shown(state: &ServiceState, query: &ListQuery<'_>) -> Vec<(String, bool)> {
         let view = ServiceView::new(&ServiceId::new("public", "g@@s"), state);
-        let body = render_view(&view, query).unwrap();
+        let body = render_view(&view, &view.checksum, query).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let hosts = value["hosts"].as_array().unwrap();
         hosts.iter().map(|host| (host["ip"].as_str().unwrap().to_owned(), host["healthy"].as_bool().unwrap())).collect()

@@ -21,6 +21,18 @@ pub fn parse(text: &str) -> Result<Option<Metadata>, NamingError> {
     }
 }
 
+/// Whether the text ends up in a hash table in official Nacos, which has an order of its own: all but JSON does.
+pub fn is_hashed(text: &str) -> bool {
+    java::is_blank(text) || from_json(text).is_none()
+}
+
+/// Brings keys into the order of a Java hash table that they were put into one by one.
+pub fn hash_order(metadata: &mut Metadata) {
+    let mut ordered: Vec<(String, String)> = std::mem::take(metadata).into_iter().collect();
+    java::hash_order(&mut ordered, false, |(name, _)| name.clone());
+    metadata.extend(ordered);
+}
+
 /// A JSON object of scalars. What follows the object is ignored, as Jackson does.
 fn from_json(text: &str) -> Option<Option<Metadata>> {
     if !text.trim_start().starts_with(['{', 'n']) {
@@ -47,18 +59,17 @@ fn from_json(text: &str) -> Option<Option<Metadata>> {
 }
 
 fn from_pairs(text: &str) -> Option<Metadata> {
-    let mut pairs: IndexMap<&str, &str> = IndexMap::new();
+    let mut pairs = Metadata::new();
     for pair in java::split(text, ",") {
         match java::split(pair, "=").as_slice() {
             [name, value] => {
-                pairs.insert(name, value);
+                pairs.insert((*name).to_owned(), (*value).to_owned());
             }
             _ => return None,
         }
     }
-    let mut ordered: Vec<(&str, &str)> = pairs.into_iter().collect();
-    java::hash_order(&mut ordered, false, |(name, _)| *name);
-    Some(ordered.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    hash_order(&mut pairs);
+    Some(pairs)
 }
 
 #[cfg(test)]

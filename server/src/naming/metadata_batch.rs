@@ -5,6 +5,7 @@ use super::consistency::Consistency;
 use super::error::NamingError;
 use super::instance::{InstanceKey, Metadata};
 use super::instances::written;
+use super::metadata::hash_order;
 use super::registry::Registry;
 use super::service::{ServiceId, ServiceState};
 use super::view::list_in_order;
@@ -70,7 +71,11 @@ pub fn apply(
             }
             for key in keys {
                 if let Some(instance) = state.instances_mut(kind).get_mut(&key) {
-                    edit(instance.metadata.get_or_insert_default(), metadata, action);
+                    let known = instance.metadata.get_or_insert_default();
+                    edit(known, metadata, action);
+                    if kind && instance.hashed_metadata.0 {
+                        hash_order(known);
+                    }
                     updated.push(format!("{}:{}", key.datum_key(), if kind { "ephemeral" } else { "persist" }));
                     change = change.merge(written(kind));
                 }
@@ -133,7 +138,7 @@ fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<Insta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naming::instance::Instance;
+    use crate::naming::instance::{Hashed, Instance};
     use crate::naming::instances::register;
 
     #[test]
@@ -151,6 +156,28 @@ mod tests {
         let of = |ip: &str| service.read().ephemeral.values().find(|one| one.ip == ip).unwrap().metadata.clone();
         assert_eq!(of("b"), None);
         assert!(of("a").is_some());
+    }
+
+    #[test]
+    fn keys_that_are_added_go_where_a_hash_table_has_them() {
+        // compat/recordings/1.4.1: M31
+        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let id = ServiceId::new("public", "g@@s");
+        for (ip, hashed_metadata) in [("a", Hashed(true)), ("b", Hashed(false))] {
+            let metadata = [("b", "2"), ("y", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let metadata = Some(Metadata::from(metadata));
+            let instance = Instance { ip: ip.into(), metadata, hashed_metadata, ..Instance::default() };
+            register(&registry, &consistency, &id, instance).unwrap();
+        }
+        let given = Metadata::from([("f".to_owned(), "1".to_owned())]);
+        apply(&registry, &consistency, &id, &Targets::Kind { ephemeral: true }, &given, Action::Update).unwrap();
+        let service = registry.get(&id).unwrap();
+        let state = service.read();
+        let order = |ip: &str| {
+            let instance = state.ephemeral.values().find(|one| one.ip == ip).unwrap();
+            instance.metadata.as_ref().unwrap().keys().cloned().collect::<String>()
+        };
+        assert_eq!((order("a"), order("b")), ("bfy".to_owned(), "byf".to_owned()));
     }
 
     #[test]

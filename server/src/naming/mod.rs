@@ -17,12 +17,14 @@
 //! - [`consistency`]: whether a persistent write may be taken
 //! - [`service_status`]: health reports of members
 //! - [`cleaner`]: removes services that stay empty
+//! - [`checksum_upkeep`]: checksums that lists show come up to date
 
 pub mod agent;
 pub mod beat;
 pub mod catalog;
 pub mod changes;
 pub mod checksum;
+pub mod checksum_upkeep;
 pub mod cleaner;
 pub mod clusters;
 pub mod consistency;

@@ -93,7 +93,7 @@ impl Registry {
             if !service.is_removed() {
                 let (result, what) = change(&mut state);
                 if what != Change::default() {
-                    service.forget_view();
+                    service.forget_view(what.is_health_alone());
                 }
                 break (result, what);
             }
@@ -110,7 +110,7 @@ impl Registry {
             let mut state = service.write();
             let (result, what) = change(&mut state);
             if what != Change::default() {
-                service.forget_view();
+                service.forget_view(what.is_health_alone());
             }
             (result, what, service.is_removed())
         };

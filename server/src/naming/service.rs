@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::checksum;
 use super::instance::{Instance, InstanceKey, Metadata};
 use super::removals::Removals;
 use super::view::ServiceView;
@@ -39,11 +40,20 @@ pub struct Service {
     removed: AtomicBool,
     /// What readers are shown, made when first asked for after a change. Emptied and filled under the state's lock.
     view: Mutex<Option<Arc<ServiceView>>>,
+    /// The checksum that lists show while it is older than the state: official Nacos works it out when the lists or the
+    /// settings change and in its reports, not when a health flag does.
+    shown_checksum: Mutex<Option<String>>,
 }
 
 impl Service {
     pub(super) fn new(id: ServiceId, state: ServiceState) -> Self {
-        Service { id, state: RwLock::new(state), removed: AtomicBool::new(false), view: Mutex::new(None) }
+        Service {
+            id,
+            state: RwLock::new(state),
+            removed: AtomicBool::new(false),
+            view: Mutex::default(),
+            shown_checksum: Mutex::default(),
+        }
     }
 
     /// Its identity.
@@ -69,8 +79,31 @@ impl Service {
         self.removed.store(true, Ordering::Release);
     }
 
-    pub(super) fn forget_view(&self) {
+    /// After a change; the checksum shown stays when only health flags changed.
+    pub(super) fn forget_view(&self, only_health: bool) {
         *self.view.lock() = None;
+        if !only_health {
+            self.refresh_checksum();
+        }
+    }
+
+    /// To be called under the state's lock before a health flag changes: lists go on showing the checksum of `state`.
+    pub fn keep_checksum(&self, state: &ServiceState) {
+        let mut shown = self.shown_checksum.lock();
+        if shown.is_none() {
+            let view = self.view.lock();
+            *shown = Some(view.as_ref().map_or_else(|| checksum::of(&self.id, state), |view| view.checksum.clone()));
+        }
+    }
+
+    /// Lists show the checksum of the state again.
+    pub(super) fn refresh_checksum(&self) {
+        *self.shown_checksum.lock() = None;
+    }
+
+    /// The checksum that lists show; `view` is this service's.
+    pub fn shown_checksum(&self, view: &ServiceView) -> String {
+        self.shown_checksum.lock().clone().unwrap_or_else(|| view.checksum.clone())
     }
 
     /// What readers are shown: instances in Nacos' order, ready to print, and the checksum.
@@ -99,11 +132,11 @@ pub struct ServiceState {
     pub selector: Selector,
     /// False only through a replicated record: listing then fails.
     pub enabled: bool,
-    /// Clusters in order of creation.
+    /// Clusters in order of creation; Nacos shows them in Java hash order, unless `linked_clusters`.
     pub clusters: IndexMap<String, Cluster>,
-    /// Nacos shows the clusters in that order, because it read the service from a record of its own, as it does after
-    /// `POST service`; a service that a registration created shows them in Java hash order.
-    pub ordered_clusters: bool,
+    /// The service was created through the service API: Nacos reads it back from its record, in a table that keeps the
+    /// order of creation.
+    pub linked_clusters: bool,
     /// How many of the clusters were there when a record of the service was last written: their default port stays what
     /// it was then, whatever port is checked later.
     pub recorded_clusters: usize,
@@ -134,7 +167,7 @@ impl ServiceState {
             selector: Selector::None,
             enabled: true,
             clusters: IndexMap::new(),
-            ordered_clusters: false,
+            linked_clusters: false,
             recorded_clusters: 0,
             ephemeral: Instances::new(),
             removals: Removals::default(),

@@ -36,7 +36,7 @@ pub fn create(
     }
     validate::service_name_syntax(&id.name)?;
     consistency.admit("a service")?;
-    set(registry, id, || ServiceState { ordered_clusters: true, ..new_service(id) }, settings);
+    set(registry, id, settings, true);
     Ok(())
 }
 
@@ -49,20 +49,25 @@ pub fn update(
     settings: Settings,
 ) -> Result<(), NamingError> {
     consistency.admit("a service")?;
-    set(registry, id, || new_service(id), settings);
+    set(registry, id, settings, false);
     Ok(())
 }
 
-fn set(registry: &Registry, id: &ServiceId, new: impl Fn() -> ServiceState, settings: Settings) {
-    registry.upsert(id, new, |state| {
-        state.protect_threshold = settings.protect_threshold;
-        state.metadata = settings.metadata;
-        state.selector = settings.selector;
-        state.declared = true;
-        state.recorded_clusters = state.clusters.len();
-        state.last_modified = now_ms();
-        ((), CHANGED)
-    });
+/// A service that begins as a record keeps its clusters in the order they came in.
+fn set(registry: &Registry, id: &ServiceId, settings: Settings, linked_clusters: bool) {
+    registry.upsert(
+        id,
+        || ServiceState { linked_clusters, ..new_service(id) },
+        |state| {
+            state.protect_threshold = settings.protect_threshold;
+            state.metadata = settings.metadata;
+            state.selector = settings.selector;
+            state.declared = true;
+            state.recorded_clusters = state.clusters.len();
+            state.last_modified = now_ms();
+            ((), CHANGED)
+        },
+    );
 }
 
 /// Removes a service, with its instances: official Nacos does not mind them.

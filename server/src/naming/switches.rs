@@ -106,8 +106,9 @@ impl Default for SwitchDomain {
 #[derive(Debug, Default)]
 pub struct Switches {
     current: RwLock<Arc<SwitchDomain>>,
-    /// As they were last set for good; what was set for debugging lasts until the next change of any switch.
-    lasting: Mutex<Option<Arc<SwitchDomain>>>,
+    /// The record kept for all members: every later change starts from it, so that one that was made with `debug` is
+    /// lost with the next change of anything.
+    record: Mutex<Option<SwitchDomain>>,
 }
 
 impl Switches {
@@ -116,24 +117,22 @@ impl Switches {
         Arc::clone(&self.current.read())
     }
 
-    /// Changes what was last set for good, or, before anything was, what is in force; the result is in force from now
-    /// on, and for good unless it is for debugging.
+    /// Changes the record and the switches, or with `debug` only the switches; a refused change changes nothing.
     ///
     /// # Errors
-    /// Those of the change; then nothing is changed.
-    pub fn set<E>(&self, debug: bool, change: impl FnOnce(&mut SwitchDomain) -> Result<(), E>) -> Result<(), E> {
-        let mut lasting = self.lasting.lock();
-        let mut switches = lasting.as_deref().cloned().unwrap_or_else(|| (*self.get()).clone());
-        change(&mut switches)?;
-        let switches = Arc::new(switches);
+    /// What `change` says.
+    pub fn apply<E>(&self, debug: bool, change: impl FnOnce(&mut SwitchDomain) -> Result<(), E>) -> Result<(), E> {
+        let mut record = self.record.lock();
+        let mut changed = record.clone().unwrap_or_else(|| (*self.get()).clone());
+        change(&mut changed)?;
         if !debug {
-            *lasting = Some(Arc::clone(&switches));
+            *record = Some(changed.clone());
         }
-        *self.current.write() = switches;
+        *self.current.write() = Arc::new(changed);
         Ok(())
     }
 
-    /// Changes the switches in force.
+    /// Changes the switches.
     pub fn change<R>(&self, change: impl FnOnce(&mut SwitchDomain) -> R) -> R {
         change(Arc::make_mut(&mut self.current.write()))
     }
@@ -144,21 +143,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_set_for_debugging_goes_with_the_next_change() {
+    fn a_change_made_with_debug_is_lost_with_the_next() {
         let switches = Switches::default();
         let set = |debug, change: fn(&mut SwitchDomain)| {
-            let done: Result<(), ()> = switches.set(debug, |switches| {
-                change(switches);
-                Ok(())
-            });
-            done.unwrap();
+            switches
+                .apply(debug, |domain| {
+                    change(domain);
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
         };
-        set(false, |switches| switches.check_times = 5);
-        set(true, |switches| switches.push_enabled = false);
-        assert_eq!((switches.get().check_times, switches.get().push_enabled), (5, false));
-        set(true, |switches| switches.send_beat_only = true);
-        assert_eq!((switches.get().send_beat_only, switches.get().push_enabled), (true, true));
-        assert_eq!(switches.set(false, |_| Err(1)), Err(1));
-        assert!(switches.get().send_beat_only);
+        set(true, |domain| domain.push_enabled = false);
+        assert!(!switches.get().push_enabled);
+        set(false, |domain| domain.send_beat_only = true);
+        assert!(!switches.get().push_enabled, "the first record is what holds at that time");
+        set(true, |domain| domain.light_beat_enabled = false);
+        set(true, |domain| domain.disable_add_ip = true);
+        assert!(switches.get().light_beat_enabled, "changes start from the record");
+        assert!(switches.get().disable_add_ip);
     }
 }

@@ -2,10 +2,13 @@
 
 use super::error::NamingError;
 use super::instance::Instance;
+use super::service::ServiceId;
 use crate::java;
 
 /// Separates group and service.
 pub const SPLITTER: &str = "@@";
+/// The longest name of a file or folder, bytes.
+const FILE_NAME_BYTES_MAX: usize = 255;
 /// The largest weight.
 pub const WEIGHT_MAX: f64 = 10_000.0;
 /// The smallest weight that is not zero; smaller ones are raised to it.
@@ -44,6 +47,16 @@ pub fn service_name_syntax(grouped: &str) -> Result<(), NamingError> {
         )));
     }
     Ok(())
+}
+
+/// Official Nacos keeps a folder per namespace, and looks there when a service is created by a registration.
+pub fn storable_namespace(id: &ServiceId) -> Result<(), NamingError> {
+    let fits = |part: &str| part.len() <= FILE_NAME_BYTES_MAX && !part.contains('\0');
+    if id.namespace.split('/').all(fits) {
+        return Ok(());
+    }
+    let (namespace, name) = (&id.namespace, &id.name);
+    Err(NamingError::internal(format!("Get data failed, key: com.alibaba.nacos.naming.iplist.{namespace}##{name}")))
 }
 
 /// Checked when a cluster is created.

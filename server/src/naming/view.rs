@@ -93,11 +93,11 @@ fn host(instance: &Instance) -> HostView {
     }
 }
 
-/// Clusters as Nacos lists them: in the order of a Java hash table of their names, or that of their creation.
+/// Clusters in the order of a Java hash table of their names, or in that of creation.
 pub fn clusters_in_order(state: &ServiceState) -> Vec<(&str, &Cluster)> {
     let mut clusters: Vec<(&str, &Cluster)> =
         state.clusters.iter().map(|(name, cluster)| (name.as_str(), cluster)).collect();
-    if !state.ordered_clusters {
+    if !state.linked_clusters {
         java::hash_order(&mut clusters, false, |(name, _)| *name);
     }
     clusters

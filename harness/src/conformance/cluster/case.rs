@@ -127,7 +127,9 @@ pub fn load(dir: &Path) -> Result<Vec<WireFile>> {
             if case.since.is_empty() {
                 case.since.clone_from(&file.since);
             }
-            check(case).with_context(|| format!("{}: case {}", path.display(), case.id))?;
+            check(case)
+                .and_then(|()| check_kept(case, file.cast))
+                .with_context(|| format!("{}: case {}", path.display(), case.id))?;
         }
         files.push(file);
     }
@@ -148,6 +150,16 @@ fn check(case: &Case) -> Result<()> {
         ensure!(wire.within.is_finite() && (0.0..=60.0).contains(&wire.within), "watches for {} s", wire.within);
         ensure!(wire.count > 0 || wire.within > 0.0, "expects nothing and does not watch for it (`within`)");
         ensure!(wire.except_headers.is_empty() || case.reason.is_some(), "leaves headers out without a `reason`");
+    }
+    Ok(())
+}
+
+/// A kept difference is judged where the subject has a place, and not in what is only counted.
+fn check_kept(case: &Case, cast: CastKind) -> Result<()> {
+    for kept in &case.kept {
+        let known = cast != CastKind::Traffic && cast.casts([0, 1], 2).iter().any(|(name, _)| *name == kept.at);
+        ensure!(known, "keeps a difference at `{}`, where it is not judged", kept.at);
+        ensure!(kept.contains.is_empty(), "keeps a difference that only `contains` something");
     }
     Ok(())
 }

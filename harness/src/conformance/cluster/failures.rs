@@ -46,7 +46,7 @@ pub async fn run(
     cluster: &mut Cluster,
     real: [usize; 2],
     subject: usize,
-    known: &Differences,
+    known: Option<&Differences>,
     names: &mut u32,
 ) -> Result<Vec<CaseResult>> {
     let [one, two] = real;
@@ -117,7 +117,7 @@ fn noticed(mut result: CaseResult, observed: &Given) -> CaseResult {
     result
 }
 
-fn judge(id: &str, target: &str, expected: &Given, observed: &Given, known: &Differences) -> CaseResult {
+fn judge(id: &str, target: &str, expected: &Given, observed: &Given, known: Option<&Differences>) -> CaseResult {
     let ((expected, at), (observed, here)) = (expected, observed);
     let what = match id {
         "WF01" => "the owner is silent",
@@ -131,6 +131,7 @@ fn judge(id: &str, target: &str, expected: &Given, observed: &Given, known: &Dif
         target: target.to_owned(),
         outcome: Outcome::Error,
         tags: vec!["ephemeral".to_owned()],
+        difference: None,
         reason: String::new(),
         request: format!("POST /nacos/v1/ns/instance while {what}"),
         expected: None,

@@ -50,7 +50,7 @@ pub async fn run(
     cluster: &Cluster,
     real: [usize; 2],
     subject: usize,
-    differences: &Differences,
+    differences: Option<&Differences>,
 ) -> Result<Vec<CaseResult>> {
     let [one, two] = real;
     let members: Vec<String> = cluster.nodes.iter().map(|node| node.address.clone()).collect();

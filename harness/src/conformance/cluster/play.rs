@@ -13,7 +13,7 @@ use crate::client::wire::{self, Limits};
 use crate::conformance::answer::{Answer, kept};
 use crate::conformance::case::{Case, Topology};
 use crate::conformance::compare::{At, differences};
-use crate::conformance::difference::Differences;
+use crate::conformance::difference::{Differences, KNOWN};
 use crate::conformance::normal::Rules;
 use crate::conformance::place::Place;
 use crate::conformance::play::{described, request};
@@ -39,8 +39,8 @@ pub struct Stage<'a> {
     pub recorder: &'a Recorder,
     /// The harness as a member.
     pub foreign: &'a Foreign,
-    /// What the subject is known for.
-    pub differences: &'a Differences,
+    /// What the subject is known for; none when it is not this project's own server.
+    pub differences: Option<&'a Differences>,
     /// The version cases must hold for.
     pub version: &'a str,
 }
@@ -69,9 +69,14 @@ impl Stage<'_> {
                 })
                 .await;
             for cast in subjects {
-                let holds = |answer: &Answer| match &expected.answer {
-                    Ok(expected) => differ(expected, reference, answer, cast, &rules).is_none(),
-                    Err(_) => true,
+                let kept = self.differences.and_then(|_| case.kept_at(cast.name));
+                let holds = |answer: &Answer| match (&expected.answer, kept) {
+                    (Ok(expected), Some(kept)) => match kept.expected(expected, |text| reference.fill(text)) {
+                        Ok(expected) => differ(&expected, reference, answer, cast, &rules).is_none(),
+                        Err(_) => true,
+                    },
+                    (Ok(expected), None) => differ(expected, reference, answer, cast, &rules).is_none(),
+                    (Err(_), _) => true,
                 };
                 let observed = self.show(&cast.fill_case(case), cast, holds).await;
                 out.push(self.judge(case, reference, &expected, cast, &observed, &rules));
@@ -186,24 +191,37 @@ impl Stage<'_> {
             );
             return result;
         }
-        let mut found: Vec<String> = differ(answer, reference, other, cast, rules).into_iter().collect();
-        let mut notes = Vec::new();
+        let own: Vec<String> = differ(answer, reference, other, cast, rules).into_iter().collect();
+        let (mut between, mut notes) = (Vec::new(), Vec::new());
         if expected.sent.len() != observed.sent.len() {
-            found.push(format!("requests between members {} ≠ {}", expected.sent.len(), observed.sent.len()));
+            between.push(format!("requests between members {} ≠ {}", expected.sent.len(), observed.sent.len()));
         }
         let except = case.wire.as_ref().map(|rule| rule.except_headers.as_slice()).unwrap_or_default();
         for ((a, a_answer), (b, b_answer)) in expected.sent.iter().zip(&observed.sent) {
             let a = Sent::of(a, reference, rules, &place(reference), except);
             let b = Sent::of(b, cast, rules, &place(cast), except);
-            found.extend(b.differences(&a).into_iter().map(|text| format!("between members: {text}")));
+            between.extend(b.differences(&a).into_iter().map(|text| format!("between members: {text}")));
             notes.extend(b.notes(&a));
             if let (Some(a), Some(b)) = (a_answer, b_answer) {
                 let text = differ(&self::answer(a), reference, &self::answer(b), cast, rules);
-                found.extend(text.map(|text| format!("the other member's answer: {text}")));
+                between.extend(text.map(|text| format!("the other member's answer: {text}")));
             }
         }
+        let found = [own, between.clone()].concat();
         if !found.is_empty() {
             (result.expected, result.observed) = (Some(answer.to_result()), Some(other.to_result()));
+        }
+        if let Some((kept, known)) = case.kept_at(cast.name).zip(self.differences) {
+            let said = kept.expected(answer, |text| reference.fill(text)).and_then(|expected| {
+                let unlike = differ(&expected, reference, other, cast, rules).or_else(|| kept.unlike(&between));
+                unlike.map_or(Ok(()), Err)
+            });
+            let difference = Some(found.join("; ")).filter(|_| !found.is_empty());
+            (result.outcome, result.reason) = kept.verdict(known.row(&kept.difference), difference.as_deref(), said);
+            if result.outcome != Outcome::Pass {
+                result.difference = Some(kept.difference.clone());
+            }
+            return result;
         }
         decide(result, &found, &notes, self.differences)
     }
@@ -218,6 +236,7 @@ pub(super) fn open_result(case: &Case, cast: &Cast, target: &str) -> CaseResult 
         target: target.to_owned(),
         outcome: Outcome::Error,
         tags: case.tags.clone(),
+        difference: None,
         reason: String::new(),
         request: described(case),
         expected: None,
@@ -226,7 +245,12 @@ pub(super) fn open_result(case: &Case, cast: &Cast, target: &str) -> CaseResult 
 }
 
 /// The verdict by what was found to differ.
-pub(super) fn decide(mut result: CaseResult, found: &[String], notes: &[String], known: &Differences) -> CaseResult {
+pub(super) fn decide(
+    mut result: CaseResult,
+    found: &[String],
+    notes: &[String],
+    known: Option<&Differences>,
+) -> CaseResult {
     result.reason = found.join("; ");
     if found.is_empty() {
         result.outcome = Outcome::Pass;
@@ -234,8 +258,9 @@ pub(super) fn decide(mut result: CaseResult, found: &[String], notes: &[String],
         return result;
     }
     result.outcome = Outcome::Fail;
-    if let Some(known) = known.of(&result.id) {
-        result.tags.push(known.tag.to_owned());
+    if let Some(known) = known.and_then(|known| known.known(&result.id)) {
+        result.tags.push(KNOWN.to_owned());
+        result.difference = Some(known.row.clone());
         result.reason = format!("{} ({})", known.reason, result.reason);
     }
     result

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::figure;
 use crate::report::figures::{self, Group};
 use crate::report::format;
-use crate::report::score::{self, KEPT, Score};
+use crate::report::score::{self, Score};
 use crate::results::{CaseResult, Outcome, Results};
 
 /// Further figures below the leading one.
@@ -177,8 +177,8 @@ fn breaks(results: &Results, score: Option<&Score<'_>>) -> Tile {
         };
     };
     let cases = results.conformance.iter().flat_map(|it| &it.cases).filter(|it| it.target == subject.1);
-    let differing = cases.filter(|it| matches!(it.outcome, Outcome::Fail | Outcome::Error));
-    let (kept, unexplained): (Vec<_>, Vec<_>) = differing.partition(|it| it.tags.iter().any(|tag| tag == KEPT));
+    let differing = cases.filter(|it| matches!(it.outcome, Outcome::Fail | Outcome::Error | Outcome::Kept));
+    let (kept, unexplained): (Vec<_>, Vec<_>) = differing.partition(|it| it.outcome == Outcome::Kept);
     if !unexplained.is_empty() {
         more.insert(0, format!("most in {}", worst_areas(&unexplained)));
     }

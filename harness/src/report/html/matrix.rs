@@ -114,8 +114,9 @@ fn place(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Fail => 0,
         Outcome::Error => 1,
-        Outcome::Skip => 2,
-        Outcome::Pass => 3,
+        Outcome::Kept => 2,
+        Outcome::Skip => 3,
+        Outcome::Pass => 4,
     }
 }
 

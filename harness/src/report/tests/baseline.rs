@@ -36,15 +36,20 @@ fn a_case_that_moves_off_pass_regresses_and_one_that_moves_to_pass_does_not() {
 }
 
 #[test]
-fn a_known_difference_that_happened_to_pass_before_does_not_regress() {
+fn a_difference_that_is_kept_now_is_told_and_one_that_broke_regresses() {
     let mut new = sample();
-    set_outcome(&mut new, "A001", TANDEM, Outcome::Fail);
-    let cases = &mut new.conformance.as_mut().unwrap().cases;
-    cases.iter_mut().find(|it| it.id == "A001" && it.target == TANDEM).unwrap().tags.push("kept-difference".into());
+    set_outcome(&mut new, "A001", TANDEM, Outcome::Kept);
     let comparison = against(&new, &sample(), 0.1).unwrap();
     assert!(!comparison.regressed(), "{}", comparison.verdict());
     assert_eq!((comparison.now_kept.len(), comparison.newly_failing.len()), (1, 0));
     assert!(comparison.markdown().contains("A001"), "it is still told");
+    for (outcome, failing, unjudged) in [(Outcome::Fail, 1, 0), (Outcome::Error, 0, 1), (Outcome::Skip, 0, 1)] {
+        let mut new = sample();
+        set_outcome(&mut new, "A017", TANDEM, outcome);
+        let comparison = against(&new, &sample(), 0.1).unwrap();
+        assert!(comparison.regressed(), "kept → {outcome:?}");
+        assert_eq!((comparison.newly_failing.len(), comparison.no_longer_judged.len()), (failing, unjudged));
+    }
 }
 
 #[test]

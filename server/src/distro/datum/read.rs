@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use crate::naming::instance::{DEFAULT_CLUSTER, Instance, Metadata};
+use crate::naming::instance::{DEFAULT_CLUSTER, Hashed, Instance, Metadata};
 
 /// Weight above which instances are cut (compat/spec/distro.md §2.2).
 const WEIGHT_MAX: f64 = 10_000.0;
@@ -106,6 +106,7 @@ impl RawInstance {
     pub(in crate::distro) fn into_instance(self, now: i64) -> Instance {
         let flag = |flag: Option<Flag>, default| flag.map_or(default, |flag| flag.0);
         Instance {
+            hashed_metadata: Hashed::default(),
             instance_id: self.instance_id.0,
             ip: self.ip.0.unwrap_or_default(),
             port: self.port.0 as i32,
