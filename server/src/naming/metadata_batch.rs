@@ -5,7 +5,7 @@ use super::consistency::Consistency;
 use super::error::NamingError;
 use super::instance::{InstanceKey, Metadata};
 use super::instances::written;
-use super::metadata::hash_order;
+use super::metadata::{hash_order, table_after};
 use super::registry::Registry;
 use super::service::{ServiceId, ServiceState};
 use super::view::list_in_order;
@@ -73,8 +73,9 @@ pub fn apply(
                 if let Some(instance) = state.instances_mut(kind).get_mut(&key) {
                     let known = instance.metadata.get_or_insert_default();
                     edit(known, metadata, action);
-                    if kind && instance.hashed_metadata.0 {
-                        hash_order(known);
+                    if kind && action == Action::Update {
+                        instance.hashed_metadata = table_after(instance.hashed_metadata, metadata.len(), known.len());
+                        hash_order(known, instance.hashed_metadata);
                     }
                     updated.push(format!("{}:{}", key.datum_key(), if kind { "ephemeral" } else { "persist" }));
                     change = change.merge(written(kind));
@@ -163,7 +164,7 @@ mod tests {
         // compat/recordings/1.4.1: M31
         let (registry, consistency) = (Registry::new(), Consistency::new(true));
         let id = ServiceId::new("public", "g@@s");
-        for (ip, hashed_metadata) in [("a", Hashed(true)), ("b", Hashed(false))] {
+        for (ip, hashed_metadata) in [("a", Hashed(16)), ("b", Hashed(0))] {
             let metadata = [("b", "2"), ("y", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
             let metadata = Some(Metadata::from(metadata));
             let instance = Instance { ip: ip.into(), metadata, hashed_metadata, ..Instance::default() };

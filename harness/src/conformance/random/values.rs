@@ -96,7 +96,7 @@ pub(super) fn metadata() -> BoxedStrategy<String> {
     of(&usual, &odd)
 }
 
-/// Metadata of a batch: only JSON, since the order of `k=v` metadata after a batch is that of a Java hash table (C5).
+/// Metadata of a batch.
 pub(super) fn batch_metadata() -> BoxedStrategy<String> {
     of(&[r#"{"k":"v"}"#, r#"{"m":"1"}"#, r#"{"k":"w","m":"2"}"#, "{}"], &["a=1", "a", "{bad", "", " ", "[]", "null"])
 }
