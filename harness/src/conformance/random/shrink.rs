@@ -142,10 +142,11 @@ mod tests {
                 let service = operation.service().map(|it| it.grouped);
                 match operation.endpoint().as_str() {
                     "POST /nacos/v1/ns/instance" => registered.extend(service),
-                    "GET /nacos/v1/ns/instance/list" if operation.param("healthyOnly").is_some() => {
-                        if service.is_some_and(|it| registered.contains(&it)) {
-                            return Some(difference(operation, index + 1));
-                        }
+                    "GET /nacos/v1/ns/instance/list"
+                        if operation.param("healthyOnly").is_some()
+                            && service.is_some_and(|it| registered.contains(&it)) =>
+                    {
+                        return Some(difference(operation, index + 1));
                     }
                     _ => {}
                 }
