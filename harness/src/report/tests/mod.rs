@@ -43,6 +43,7 @@ fn a_run_of_one_experiment_without_anything_to_compare_still_renders() {
     results.measurements.clear();
     results.conformance = None;
     results.agreements.clear();
+    results.random.clear();
     results.faults.clear();
     results.ratios.clear();
     results.skipped.clear();
