@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod parts;
 mod push;
+mod random;
 mod record;
 mod recover;
 mod report;

@@ -27,6 +27,9 @@ pub struct Results {
     /// Runs of official clients; the verdicts on their steps are among the conformance cases, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientRun>,
+    /// Generated sequences of API calls beside a reference, one entry per target; empty when the run had none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub random: Vec<Random>,
     /// One row per target, experiment and variant.
     #[serde(default)]
     pub measurements: Vec<Measurement>,
@@ -274,6 +277,56 @@ pub struct ClientStep {
     /// Why it failed, was skipped or could not be judged; empty on a pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+/// Generated sequences of API calls at one target and a reference, side by side.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Random {
+    /// The server that says what is right.
+    pub reference: String,
+    /// The target as written on the command line.
+    pub target: String,
+    /// The same seed makes the same sequences.
+    pub seed: u64,
+    /// Sequences that were played.
+    pub sequences: u64,
+    /// Calls of the sequences that were made; a sequence ends where it differs.
+    pub operations: u64,
+    /// Calls that were asked for.
+    pub planned: u64,
+    /// Answers that were compared: those of the calls, and what the harness read after each write.
+    pub compared: u64,
+    /// Sequences that took too long to be compared to their end.
+    pub cut_short: u64,
+    /// Answers that differ and are excused, by row of `compat/DIFFERENCES.md`.
+    pub kept: BTreeMap<String, u64>,
+    /// Sequences that differ without excuse.
+    pub differing: u64,
+    /// Of these, those that were shrunk.
+    pub differences: Vec<RandomDifference>,
+    /// Differences that did not show again when their sequence was played again with a pause after each write.
+    pub unrepeated: Vec<String>,
+    /// What could not be judged because the reference gave no answer.
+    pub errors: Vec<String>,
+    /// Wall time, seconds.
+    pub duration_s: f64,
+}
+
+/// The shortest sequence that shows a difference.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RandomDifference {
+    /// Number of the sequence it was found in.
+    pub sequence: u64,
+    /// The calls, the last one answered differently.
+    pub steps: Vec<String>,
+    /// What differs.
+    pub reason: String,
+    /// What the reference answered.
+    pub expected: Answer,
+    /// What the target answered; absent when it gave no answer.
+    pub observed: Option<Answer>,
+    /// The sequence as cases, where it was written.
+    pub case_file: Option<String>,
 }
 
 /// One HTTP answer.

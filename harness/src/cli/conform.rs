@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::LaunchArgs;
 use super::measure::run_id;
+use super::random;
 use crate::compare::record::Record;
 use crate::compare::{ConformancePart, Plan};
 use crate::conformance::case::{CaseSet, Topology};
@@ -75,6 +76,8 @@ pub(super) struct Conform {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    random: random::RandomArgs,
+    #[command(flatten)]
     launch: LaunchArgs,
 }
 
@@ -102,6 +105,12 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
         let known: BTreeSet<&str> = cases.cases.iter().map(|case| case.area.as_str()).collect();
         args.areas.iter().try_for_each(|area| check_area(area, &known))?;
     }
+    if let Some(file) = &args.random.keep {
+        return random::keep(file, &args.compat, &args.version, &args.launch.options()).await;
+    }
+    if let Some(operations) = args.random.random {
+        return generated(&args, operations).await;
+    }
     let session = Session {
         subjects: subjects(&args.targets)?,
         live_reference: !args.recordings_only,
@@ -127,6 +136,21 @@ pub(super) async fn run(args: Conform) -> Result<ExitCode> {
         bail!("real Nacos is required and {} was not judged beside it", verdicts.skipped[0].what);
     }
     finish(&args, &verdicts, kept)
+}
+
+/// Generated calls instead of the recorded ones.
+async fn generated(args: &Conform, operations: u64) -> Result<ExitCode> {
+    if !matches!(args.topology, Shape::Standalone) {
+        bail!("--random asks one server, so it cannot be run with --topology");
+    }
+    let around = random::Around {
+        subjects: subjects(&args.targets)?,
+        version: &args.version,
+        out: args.out.as_deref(),
+        json: args.json,
+        launch: args.launch.options(),
+    };
+    random::run(&args.random, operations, around).await
 }
 
 /// Every kind of target between two real nodes, one after the other.

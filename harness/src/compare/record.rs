@@ -16,7 +16,8 @@ use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
 use crate::results::{
-    Agreement, ClientRun, Conformance, Fault, Outcome, Results, Run, SCHEMA, Skipped, Target, TargetNode, WindowCheck,
+    Agreement, ClientRun, Conformance, Fault, Outcome, Random, Results, Run, SCHEMA, Skipped, Target, TargetNode,
+    WindowCheck,
 };
 use crate::target::Cluster;
 
@@ -34,6 +35,8 @@ pub struct Record {
     conformance: Option<Conformance>,
     /// Runs of official clients.
     pub clients: Vec<ClientRun>,
+    /// Generated sequences.
+    pub random: Vec<Random>,
     /// Verdicts on whether the nodes of a target hold the same.
     pub agreements: Vec<Agreement>,
     /// Verdicts on the times in which health changes; they grow with every target.
@@ -90,6 +93,7 @@ impl Record {
             targets: Vec::new(),
             conformance: None,
             clients: Vec::new(),
+            random: Vec::new(),
             agreements: Vec::new(),
             windows: Vec::new(),
             faults: Vec::new(),
@@ -201,6 +205,7 @@ impl Record {
             run,
             targets: self.targets.clone(),
             conformance: self.conformance.clone(),
+            random: self.random.clone(),
             measurements: self.rows.measurements(),
             clients: self.clients.clone(),
             agreements: self.agreements.clone(),

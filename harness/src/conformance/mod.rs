@@ -12,6 +12,7 @@
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
 //! - [`clients`]: what programs on the official SDKs see
+//! - [`random`]: generated sequences at a reference and a subject, differences shrunk to cases
 //! - [`cluster`]: what members of a mixed cluster send each other
 //! - [`difference`]: differences that are known (`compat/DIFFERENCES.md`)
 //! - [`kept`]: what must be answered where one is kept on purpose
@@ -29,6 +30,7 @@ pub mod kept;
 pub mod normal;
 pub mod place;
 pub mod play;
+pub mod random;
 pub mod record;
 pub mod recording;
 pub mod runner;

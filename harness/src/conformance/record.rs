@@ -76,7 +76,8 @@ pub async fn record(target: &Cluster, cases: &CaseSet, version: &str, out: &Path
     Ok(lines.len())
 }
 
-fn blank(case: &Case, topology: Topology) -> Line {
+/// A line that says what was asked and nothing of the answer.
+pub(super) fn blank(case: &Case, topology: Topology) -> Line {
     Line {
         id: case.id.clone(),
         topology,
@@ -127,7 +128,7 @@ fn save(lines: &[Line], mut with: RecordedWith, topology: Topology, out: &Path) 
 }
 
 /// Replaces a file in one step.
-fn replace(path: &Path, text: &str) -> Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file =
         tempfile::NamedTempFile::new_in(dir).with_context(|| format!("cannot write in {}", dir.display()))?;

@@ -173,7 +173,7 @@ pub(super) fn visible(text: &str) -> String {
 }
 
 /// [`visible`] on one line: what stands in a table cell or a list item.
-pub(super) fn one_line(text: &str, limit: usize) -> String {
+pub fn one_line(text: &str, limit: usize) -> String {
     visible(&cut(text, limit)).replace(['\n', '\t'], " ")
 }
 

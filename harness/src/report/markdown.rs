@@ -8,6 +8,7 @@ use super::catalogue::Shape;
 use super::clients;
 use super::figures::{self, Group};
 use super::format;
+use super::random;
 use super::score::{self, Score};
 use super::verdict;
 use super::window;
@@ -42,6 +43,7 @@ pub(super) fn markdown(results: &Results, comparison: Option<&Comparison>) -> St
     directions(&mut out, &groups);
     agreements(&mut out, results);
     windows(&mut out, results);
+    generated(&mut out, results);
     if let Some(score) = &score {
         areas(&mut out, results, score);
     }
@@ -204,6 +206,23 @@ fn windows(out: &mut String, results: &Results) {
     let wrong = lines.iter().filter(|it| !it.wrong.is_empty());
     let wrong = wrong.map(|it| format!("{}: {}, {}: {}", it.target, it.change, it.seen, it.wrong));
     list(out, "Not as official nodes do it", wrong);
+}
+
+fn generated(out: &mut String, results: &Results) {
+    if results.random.is_empty() {
+        return;
+    }
+    out.push_str("## Generated sequences\n\n| Target | Verdict | Operations | Answers compared |");
+    out.push_str(" Sequences that differ | Kept on purpose | Seed |\n|---|---|---|--:|--:|---|--:|\n");
+    let lines = random::lines(results);
+    for it in &lines {
+        let cells = [&it.operations, &it.compared, &it.differing, &it.kept, &it.seed].map(|it| escape(it)).join(" | ");
+        let _ = writeln!(out, "| {} | {} | {cells} |", escape(&it.target), it.outcome);
+    }
+    out.push('\n');
+    for it in &lines {
+        list(out, &format!("Seen at {}", escape(&it.target)), it.wrong.iter().cloned());
+    }
 }
 
 fn areas(out: &mut String, results: &Results, score: &Score<'_>) {

@@ -31,6 +31,7 @@ mod html;
 mod junit;
 mod markdown;
 mod plot;
+mod random;
 mod schema;
 mod score;
 mod site;
@@ -46,6 +47,8 @@ use anyhow::Context;
 
 pub use agreement::agreement_text;
 pub use baseline::{CaseChange, Comparison, RatioChange, Unaligned, against};
+pub use format::one_line;
+pub use random::random_text;
 pub use schema::schema;
 pub use site::{Published, publish};
 pub use store::{RESULTS_FILE, load, write_results};

@@ -41,6 +41,7 @@ pub(super) fn verdicts(results: &Results, groups: &[Group], score: Option<&Score
                 speed(results, groups, &target, compared_with),
                 answers(results, score, &target),
                 agreement(results, &target),
+                generated(results, &target),
                 faults(results, &target),
                 is_reference.then(|| "is what the others are compared with".to_owned()),
             ]
@@ -104,6 +105,21 @@ fn agreement(results: &Results, target: &str) -> Option<String> {
         (Outcome::Pass, Some(ms)) => format!("has all nodes agree within {} {after}", format::value(ms, "ms")),
         (Outcome::Fail | Outcome::Kept, Some(_)) => {
             format!("has not all nodes hold the same {after}: see what was wrong")
+        }
+    })
+}
+
+/// Whether generated sequences of calls found a difference.
+fn generated(results: &Results, target: &str) -> Option<String> {
+    let it = results.random.iter().find(|it| it.target == target)?;
+    let among = format!("{} generated calls", format::count(it.operations));
+    Some(match it.differing {
+        0 => format!(
+            "answers {among} in {} as the reference does",
+            format::plural(it.sequences, "sequence", "sequences")
+        ),
+        differing => {
+            format!("differs in {} among {among}", format::plural(differing, "sequence", "sequences"))
         }
     })
 }

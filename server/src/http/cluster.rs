@@ -26,12 +26,12 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let name = params.required("serviceName")?;
         let id = ServiceId::new(namespace(params), name.as_ref());
         let check_port = params.required("checkPort")?;
-        let use_instance_port = params.required("useInstancePort4Check")?;
-        let checker = params.required("healthChecker")?;
         if node.registry.get(&id).is_none() {
             return Err(NamingError::invalid(format!("service not found:{name}")).into());
         }
         validate::cluster_name_syntax(&cluster)?;
+        let use_instance_port = params.required("useInstancePort4Check")?;
+        let checker = params.required("healthChecker")?;
         // What is no number is 0, which is refused further on.
         let port = java::parse_int(&check_port).unwrap_or(0);
         let settings = Cluster {

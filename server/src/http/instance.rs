@@ -12,7 +12,7 @@ use crate::java;
 use crate::naming::agent::{Agent, ClientType};
 use crate::naming::consistency::{Consistency, Subject};
 use crate::naming::error::NamingError;
-use crate::naming::instance::{DEFAULT_CLUSTER, Hashed, Instance, InstanceKey};
+use crate::naming::instance::{DEFAULT_CLUSTER, Instance, InstanceKey};
 use crate::naming::json::JsonBuffer;
 use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
@@ -104,7 +104,7 @@ fn parse(node: &Node, params: &Params) -> Result<(ServiceId, Instance), ApiError
     instance.last_beat = crate::clock::now_ms();
     let text = params.optional("metadata", "");
     instance.metadata = metadata::parse(&text)?;
-    instance.hashed_metadata = Hashed(metadata::is_hashed(&text));
+    instance.hashed_metadata = metadata::table_of(&text);
     validate::instance(&instance)?;
     Ok((id, instance))
 }
@@ -173,7 +173,7 @@ fn apply_patch(params: &Params, instance: &mut Instance) -> Result<(), NamingErr
     let given = |name| Some(params.optional(name, "")).filter(|text| !java::is_blank(text));
     if let Some(text) = given("metadata") {
         instance.metadata = metadata::parse(&text)?;
-        instance.hashed_metadata = Hashed(metadata::is_hashed(&text));
+        instance.hashed_metadata = metadata::table_of(&text);
     }
     if let Some(app) = given("app") {
         instance.app = Some(app.into_owned());

@@ -50,10 +50,10 @@ async fn apply(node: &Node, request: &Request, action: Action) -> Result<Respons
     let name = params.required("serviceName")?;
     let kind = params.optional("consistencyType", "");
     let named = params.optional("instances", "");
-    let given = metadata::parse(&params.required("metadata")?)?.unwrap_or_default();
-    // Everything wrong from here on is an empty answer.
-    let updated = match targets(&kind, &named) {
-        Some(targets) if validate::service_name_format(&name).is_ok() => {
+    let given = metadata::parse(&params.required("metadata")?)?;
+    // Everything wrong from here on is an empty answer, the metadata `null` included.
+    let updated = match targets(&kind, &named).zip(given) {
+        Some((targets, given)) if validate::service_name_format(&name).is_ok() => {
             let id = ServiceId::new(namespace(params), name.as_ref());
             let batch = |registry: &Registry, consistency: &Consistency| {
                 metadata_batch::apply(registry, consistency, &id, &targets, &given, action)

@@ -67,7 +67,9 @@ pub fn full_instance(json: &mut JsonBuffer, instance: &Instance) {
     json.raw(",\"enabled\":").bool(instance.enabled).raw(",\"ephemeral\":").bool(instance.ephemeral);
     json.raw(",\"clusterName\":").string(&instance.cluster_name);
     json.raw(",\"serviceName\":").string(&instance.service_name);
-    json.raw(",\"metadata\":").metadata_or_null(instance.metadata.as_ref());
+    if let Some(metadata) = &instance.metadata {
+        json.raw(",\"metadata\":").metadata(metadata);
+    }
     json.raw(",\"lastBeat\":").int(instance.last_beat).raw(",\"marked\":").bool(instance.marked);
     if let Some(app) = &instance.app {
         json.raw(",\"app\":").string(app);
@@ -88,21 +90,16 @@ pub fn instances_page(state: &ServiceState, cluster: &str, page: i32, size: i32)
     let instances: Vec<&Instance> =
         instances_in_order(state).into_iter().filter(|(name, _)| *name == cluster).flat_map(|(_, all)| all).collect();
     let count = i64::try_from(instances.len()).unwrap_or(i64::MAX);
-    let start = i64::from(page.wrapping_sub(1).wrapping_mul(size).max(0));
+    // The products wrap as in Java, and only the beginning is kept from being negative.
+    let start = i64::from(page.wrapping_sub(1).wrapping_mul(size)).clamp(0, count);
     let end = i64::from(page.wrapping_mul(size)).min(count);
-    let mut json = JsonBuffer::new();
-    json.raw("{\"list\":");
-    if start > count || page.wrapping_sub(1).wrapping_mul(size) < 0 && end < 0 {
-        json.raw("[]");
-    } else if start > end && start < count {
+    if start > end {
         return Err(NamingError::illegal(format!("fromIndex({start}) > toIndex({end})")));
-    } else {
-        let shown = instances
-            .into_iter()
-            .skip(usize::try_from(start).unwrap_or(usize::MAX))
-            .take(usize::try_from(end - start).unwrap_or(0));
-        json.array(shown, full_instance);
     }
+    let place = |index: i64| usize::try_from(index).unwrap_or_default();
+    let shown = instances.get(place(start)..place(end)).unwrap_or_default();
+    let mut json = JsonBuffer::new();
+    json.raw("{\"list\":").array(shown.iter().copied(), full_instance);
     json.raw(",\"count\":").int(count).raw("}");
     Ok(json.into_bytes())
 }

@@ -16,7 +16,7 @@ pub fn update(
     consistency: &Consistency,
     id: &ServiceId,
     name: &str,
-    cluster: Cluster,
+    mut cluster: Cluster,
 ) -> Result<(), NamingError> {
     let service = registry.get(id).ok_or_else(|| NamingError::invalid(format!("service not found:{}", id.name)))?;
     if cluster.check_port == 0 {
@@ -25,7 +25,13 @@ pub fn update(
     validate::cluster_name_syntax(name)?;
     consistency.admit("a cluster's settings")?;
     registry.update(&service, |state| {
+        if let Some((at, _, known)) = state.clusters.get_full(name)
+            && at < state.recorded_clusters
+        {
+            cluster.default_port = known.default_port;
+        }
         state.clusters.insert(name.to_owned(), cluster);
+        state.recorded_clusters = state.clusters.len();
         state.last_modified = now_ms();
         ((), Change { persistent: true, ..Change::default() })
     });

@@ -39,10 +39,11 @@ impl InstanceKey {
     }
 }
 
-/// Whether metadata is kept in a hash table. It says how later keys are placed, not what the instance is: two records
+/// Places of the hash table that official Nacos keeps metadata in: 0 for metadata that came as JSON and keeps its order,
+/// 1 for a table that has never held anything. It says how later keys are placed, not what the instance is: two records
 /// of one instance are equal whatever it says.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hashed(pub bool);
+pub struct Hashed(pub u32);
 
 impl PartialEq for Hashed {
     fn eq(&self, _: &Self) -> bool {
@@ -104,7 +105,7 @@ impl Default for Instance {
             cluster_name: DEFAULT_CLUSTER.to_owned(),
             service_name: String::new(),
             metadata: Some(Metadata::new()),
-            hashed_metadata: Hashed(false),
+            hashed_metadata: Hashed(0),
             last_beat: 0,
             marked: false,
             app: None,

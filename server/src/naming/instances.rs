@@ -77,6 +77,7 @@ fn put(state: &mut ServiceState, mut instance: Instance) -> Result<(), NamingErr
             list.insert(key, instance);
         }
     }
+    state.held[usize::from(ephemeral)] = 0;
     if ephemeral {
         state.has_datum = true;
     }
@@ -108,7 +109,8 @@ pub fn deregister(
         if let Err(error) = ensure_legal_cluster(state, &key.cluster) {
             return (Err(error), Change::default());
         }
-        let removed = state.instances_mut(ephemeral).swap_remove(key);
+        state.held[usize::from(ephemeral)] = state.instances(ephemeral).len();
+        let removed = state.instances_mut(ephemeral).shift_remove(key);
         if ephemeral {
             state.has_datum = true;
             // Also of one that is not known here: while responsibility moves, its registration may be on its way.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::NamingError;
-use super::instance::Metadata;
+use super::instance::{Hashed, Metadata};
 use crate::java;
 
 /// Reads metadata; the text `null` is a null map.
@@ -21,16 +21,41 @@ pub fn parse(text: &str) -> Result<Option<Metadata>, NamingError> {
     }
 }
 
-/// Whether the text ends up in a hash table in official Nacos, which has an order of its own: all but JSON does.
-pub fn is_hashed(text: &str) -> bool {
-    java::is_blank(text) || from_json(text).is_none()
+/// Where official Nacos keeps what the text says: JSON in its order, the rest in a hash table.
+pub fn table_of(text: &str) -> Hashed {
+    if java::is_blank(text) {
+        return Hashed(1);
+    }
+    match from_json(text) {
+        Some(_) => Hashed(0),
+        None => Hashed(grown(16, from_pairs(text).map_or(0, |pairs| pairs.len()))),
+    }
 }
 
-/// Brings keys into the order of a Java hash table that they were put into one by one.
-pub fn hash_order(metadata: &mut Metadata) {
-    let mut ordered: Vec<(String, String)> = std::mem::take(metadata).into_iter().collect();
-    java::hash_order(&mut ordered, false, |(name, _)| name.clone());
-    metadata.extend(ordered);
+/// The table after `given` keys were put into it at once and it holds `held` keys: one that was never used is made for
+/// what comes, others double when three quarters are taken, also by what is yet to come.
+pub fn table_after(table: Hashed, given: usize, held: usize) -> Hashed {
+    let made = match table.0 {
+        0 => return table,
+        1 if given == 0 => return table,
+        1 => u32::try_from(given * 4 / 3 + 1).unwrap_or(u32::MAX / 2).next_power_of_two(),
+        places => grown(places, given),
+    };
+    Hashed(grown(made, held))
+}
+
+fn grown(mut places: u32, held: usize) -> u32 {
+    while held > places as usize * 3 / 4 && places < 1 << 30 {
+        places *= 2;
+    }
+    places
+}
+
+/// Brings keys into the order of their hash table.
+pub fn hash_order(metadata: &mut Metadata, table: Hashed) {
+    if table.0 > 1 {
+        metadata.sort_by_cached_key(|name, _| java::bucket(name, table.0 as usize));
+    }
 }
 
 /// A JSON object of scalars. What follows the object is ignored, as Jackson does.
@@ -68,13 +93,27 @@ fn from_pairs(text: &str) -> Option<Metadata> {
             _ => return None,
         }
     }
-    hash_order(&mut pairs);
+    let table = Hashed(grown(16, pairs.len()));
+    hash_order(&mut pairs, table);
     Some(pairs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_was_never_used_is_made_for_what_comes() {
+        let order = |table: Hashed, given: usize| {
+            let mut metadata = Metadata::from([("k".to_owned(), "w".to_owned()), ("m".to_owned(), "2".to_owned())]);
+            hash_order(&mut metadata, table_after(table, given, 2));
+            metadata.keys().cloned().collect::<String>()
+        };
+        assert_eq!((order(table_of(""), 2), order(table_of("a=1"), 2)), ("mk".to_owned(), "km".to_owned()));
+        assert_eq!(table_of(r#"{"a":"1"}"#).0, 0);
+        assert_eq!(table_after(Hashed(1), 1, 1).0, 2);
+        assert_eq!(table_after(Hashed(2), 1, 2).0, 4);
+    }
 
     #[test]
     fn forms() {

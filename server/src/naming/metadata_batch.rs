@@ -3,12 +3,12 @@
 use super::changes::Change;
 use super::consistency::Consistency;
 use super::error::NamingError;
-use super::instance::{Instance, InstanceKey, Metadata};
+use super::instance::{InstanceKey, Metadata};
 use super::instances::written;
-use super::metadata::hash_order;
+use super::metadata::{hash_order, table_after};
 use super::registry::Registry;
 use super::service::{ServiceId, ServiceState};
-use super::view::in_list_order;
+use super::view::list_in_order;
 
 /// Which instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +56,26 @@ pub fn apply(
         let mut updated = Vec::new();
         let mut change = Change::default();
         for (kind, keys) in [(false, persistent), (true, ephemeral)] {
+            if let Some(before) = until_null(state, kind, &keys, metadata, action) {
+                // Official Nacos fails there: what it had changed of the lists that it serves stays changed.
+                for key in before.iter().filter(|_| kind) {
+                    let first = if action == Action::Remove { 1 } else { metadata.len() };
+                    let given =
+                        metadata.iter().take(first).map(|(name, value)| (name.clone(), value.clone())).collect();
+                    if let Some(instance) = state.instances_mut(kind).get_mut(key) {
+                        edit(instance.metadata.get_or_insert_default(), &given, action);
+                        change = change.merge(written(kind));
+                    }
+                }
+                break;
+            }
             for key in keys {
                 if let Some(instance) = state.instances_mut(kind).get_mut(&key) {
                     let known = instance.metadata.get_or_insert_default();
                     edit(known, metadata, action);
-                    if kind && instance.hashed_metadata.0 {
-                        hash_order(known);
+                    if kind && action == Action::Update {
+                        instance.hashed_metadata = table_after(instance.hashed_metadata, metadata.len(), known.len());
+                        hash_order(known, instance.hashed_metadata);
                     }
                     updated.push(format!("{}:{}", key.datum_key(), if kind { "ephemeral" } else { "persist" }));
                     change = change.merge(written(kind));
@@ -70,6 +84,21 @@ pub fn apply(
         }
         (Ok(updated), change)
     })
+}
+
+/// The instances before the first one whose metadata is null, which cannot be edited; none when every one can be.
+fn until_null<'a>(
+    state: &ServiceState,
+    kind: bool,
+    keys: &'a [InstanceKey],
+    given: &Metadata,
+    action: Action,
+) -> Option<&'a [InstanceKey]> {
+    if action == Action::Remove && given.is_empty() {
+        return None;
+    }
+    let is_null = |key: &InstanceKey| state.instances(kind).get(key).is_some_and(|known| known.metadata.is_none());
+    keys.get(..keys.iter().position(is_null)?)
 }
 
 fn edit(known: &mut Metadata, given: &Metadata, action: Action) {
@@ -87,8 +116,7 @@ fn edit(known: &mut Metadata, given: &Metadata, action: Action) {
 
 /// Identities of the kind's instances that are meant, in the order of its list.
 fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<InstanceKey> {
-    let mut list: Vec<&Instance> = state.instances(ephemeral).values().collect();
-    in_list_order(&mut list);
+    let list = list_in_order(state, ephemeral);
     match targets {
         Targets::Kind { ephemeral: meant } if *meant == ephemeral => list.iter().map(|known| known.key()).collect(),
         Targets::Kind { .. } => Vec::new(),
@@ -111,15 +139,32 @@ fn locate(state: &ServiceState, targets: &Targets, ephemeral: bool) -> Vec<Insta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naming::instance::Hashed;
+    use crate::naming::instance::{Hashed, Instance};
     use crate::naming::instances::register;
+
+    #[test]
+    fn metadata_that_is_null_stops_a_batch() {
+        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let id = ServiceId::new("public", "g@@s");
+        for (ip, metadata) in [("a", Some(Metadata::new())), ("b", None)] {
+            let instance = Instance { ip: ip.into(), port: 80, metadata, ..Instance::default() };
+            register(&registry, &consistency, &id, instance).unwrap();
+        }
+        let given = Metadata::from([("q".to_owned(), "1".to_owned())]);
+        let targets = Targets::Kind { ephemeral: true };
+        assert_eq!(apply(&registry, &consistency, &id, &targets, &given, Action::Update), Ok(Vec::new()));
+        let service = registry.get(&id).unwrap();
+        let of = |ip: &str| service.read().ephemeral.values().find(|one| one.ip == ip).unwrap().metadata.clone();
+        assert_eq!(of("b"), None);
+        assert!(of("a").is_some());
+    }
 
     #[test]
     fn keys_that_are_added_go_where_a_hash_table_has_them() {
         // compat/recordings/1.4.1: M31
         let (registry, consistency) = (Registry::new(), Consistency::new(true));
         let id = ServiceId::new("public", "g@@s");
-        for (ip, hashed_metadata) in [("a", Hashed(true)), ("b", Hashed(false))] {
+        for (ip, hashed_metadata) in [("a", Hashed(16)), ("b", Hashed(0))] {
             let metadata = [("b", "2"), ("y", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
             let metadata = Some(Metadata::from(metadata));
             let instance = Instance { ip: ip.into(), metadata, hashed_metadata, ..Instance::default() };

@@ -137,12 +137,18 @@ pub struct ServiceState {
     /// The service was created through the service API: Nacos reads it back from its record, in a table that keeps the
     /// order of creation.
     pub linked_clusters: bool,
+    /// How many of the clusters were there when a record of the service was last written: their default port stays what
+    /// it was then, whatever port is checked later.
+    pub recorded_clusters: usize,
     /// Instances kept by beats.
     pub ephemeral: Instances,
     /// What was taken out of that list, for lists of other nodes that do not know it yet.
     pub removals: Removals,
     /// Instances kept by consensus.
     pub persistent: Instances,
+    /// How many persistent and ephemeral instances the last write of this node's own had in hand, the one it took out
+    /// included: their order in official lists depends on it.
+    pub held: [usize; 2],
     /// True once an ephemeral list was written, even an empty one: only then does a Distro datum exist.
     pub has_datum: bool,
     /// Was created through the service API (or consensus) rather than by a registration.
@@ -162,9 +168,11 @@ impl ServiceState {
             enabled: true,
             clusters: IndexMap::new(),
             linked_clusters: false,
+            recorded_clusters: 0,
             ephemeral: Instances::new(),
             removals: Removals::default(),
             persistent: Instances::new(),
+            held: [0; 2],
             has_datum: false,
             declared: false,
             last_modified: 0,

@@ -63,6 +63,7 @@ fn set(registry: &Registry, id: &ServiceId, settings: Settings, linked_clusters:
             state.metadata = settings.metadata;
             state.selector = settings.selector;
             state.declared = true;
+            state.recorded_clusters = state.clusters.len();
             state.last_modified = now_ms();
             ((), CHANGED)
         },

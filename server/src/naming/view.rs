@@ -107,16 +107,17 @@ pub fn clusters_in_order(state: &ServiceState) -> Vec<(&str, &Cluster)> {
 /// (compat/spec/naming-api.md §7).
 pub fn instances_in_order(state: &ServiceState) -> Vec<(&str, Vec<&Instance>)> {
     let mut by_cluster: HashMap<&str, [Vec<&Instance>; 2]> = HashMap::new();
-    for instance in state.all() {
-        let [persistent, ephemeral] = by_cluster.entry(&instance.cluster_name).or_default();
-        if instance.ephemeral { ephemeral.push(instance) } else { persistent.push(instance) }
+    for kind in [false, true] {
+        for instance in list_in_order(state, kind) {
+            let [persistent, ephemeral] = by_cluster.entry(&instance.cluster_name).or_default();
+            if kind { ephemeral.push(instance) } else { persistent.push(instance) }
+        }
     }
     clusters_in_order(state)
         .into_iter()
         .map(|(name, _)| {
             let mut ordered = Vec::new();
             for mut kind in by_cluster.remove(name).unwrap_or_default() {
-                in_list_order(&mut kind);
                 java::hash_order(&mut kind, true, |instance| instance.ip.as_str());
                 ordered.append(&mut kind);
             }
@@ -125,12 +126,15 @@ pub fn instances_in_order(state: &ServiceState) -> Vec<(&str, Vec<&Instance>)> {
         .collect()
 }
 
-/// The order inside a datum, which decides between instances of one address: that of a Java hash table of identities
-/// that starts small.
-pub fn in_list_order(instances: &mut [&Instance]) {
+/// One kind of instances as they stand in their datum, which decides between instances of one address: in the order of
+/// the Java hash table of identities that the last write filled, which starts small and never shrinks.
+pub fn list_in_order(state: &ServiceState, ephemeral: bool) -> Vec<&Instance> {
+    let mut instances: Vec<&Instance> = state.instances(ephemeral).values().collect();
+    let held = instances.len().max(state.held[usize::from(ephemeral)]);
     let mut capacity = 1usize;
-    while instances.len() * 4 > capacity * 3 {
+    while held * 4 > capacity * 3 {
         capacity *= 2;
     }
     instances.sort_by_cached_key(|instance| java::bucket(&instance.key().datum_key(), capacity));
+    instances
 }

@@ -18,6 +18,7 @@ use super::agreement;
 use super::catalogue::Shape;
 use super::figures::{self, Group};
 use super::format;
+use super::random;
 use super::score::Score;
 use super::verdict;
 use super::window;
@@ -46,6 +47,7 @@ struct Page {
     bars: Vec<figure::Bars>,
     directions: Vec<figure::Plot>,
     agreements: Vec<agreement::Line>,
+    random: Vec<random::Line>,
     pairs: Vec<(String, String, String)>,
     windows: Vec<window::Line>,
     faults: Option<faults::Faults>,
@@ -129,6 +131,7 @@ fn page(results: &Results, comparison: Option<&Comparison>, site: Option<templat
         bars: bars.iter().filter(|it| !is_scaled(it)).map(|group| figure::bars(results, group, &colours)).collect(),
         directions: figure::directions(&groups)?,
         agreements: agreement::lines(results),
+        random: random::lines(results),
         pairs: agreement::pairs(results),
         windows: window::lines(results),
         faults: faults::view(results, &colours)?,

@@ -8,8 +8,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::results::{
     Agreement, Answer, CaseResult, ClientRun, ClientStep, Conformance, Fault, Host, MachineLoad, Measurement, Outcome,
-    PairCheck, Ratio, Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent, TimelineSample,
-    WindowCheck,
+    PairCheck, Random, RandomDifference, Ratio, Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode,
+    TimelineEvent, TimelineSample, WindowCheck,
 };
 
 pub(crate) const TANDEM: &str = "3xtandem";
@@ -365,6 +365,33 @@ fn windows() -> Vec<WindowCheck> {
     ]
 }
 
+fn random() -> Vec<Random> {
+    let answer = |body: &str| Answer { status: 200, content_type: None, headers: BTreeMap::new(), body: body.into() };
+    vec![Random {
+        reference: NACOS.into(),
+        target: TANDEM.into(),
+        seed: 7,
+        sequences: 25,
+        operations: 987,
+        planned: 1000,
+        compared: 3_456,
+        cut_short: 1,
+        kept: BTreeMap::from([("B2".to_owned(), 12)]),
+        differing: 1,
+        differences: vec![RandomDifference {
+            sequence: 3,
+            steps: vec!["PUT /nacos/v1/ns/service?serviceName=<a>".into(), "GET /nacos/v1/ns/service".into()],
+            reason: "body byte 2: `{}` ≠ `[]`".into(),
+            expected: answer("{}"),
+            observed: Some(answer("[]")),
+            case_file: None,
+        }],
+        unrepeated: Vec::new(),
+        errors: Vec::new(),
+        duration_s: 12.5,
+    }]
+}
+
 fn agreements() -> Vec<Agreement> {
     let pair = |change: &str, failures: &[&str]| PairCheck {
         change: change.into(),
@@ -446,6 +473,7 @@ pub(crate) fn sample() -> Results {
         conformance: Some(conformance()),
         measurements: measurements(),
         clients: clients(),
+        random: random(),
         agreements: agreements(),
         windows: windows(),
         faults: faults(),

@@ -44,6 +44,7 @@ fn a_run_of_one_experiment_without_anything_to_compare_still_renders() {
     results.conformance = None;
     results.agreements.clear();
     results.windows.clear();
+    results.random.clear();
     results.faults.clear();
     results.ratios.clear();
     results.skipped.clear();
