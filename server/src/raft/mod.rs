@@ -4,6 +4,7 @@
 //! its leader and what it holds is read over HTTP.
 //!
 //! # Layout
+//! - [`core`]: the consensus itself, apart from clock, socket and disk
 //! - [`rpc`]: messages and calls of JRaft's gRPC
 //! - [`datum`]: keys and values of the group, and what must not be let into it
 //! - [`leader`]: who leads
@@ -12,6 +13,7 @@
 //! - [`relay`]: writes, until this node takes part
 //! - [`mirror`]: reads, until this node takes part
 
+pub mod core;
 pub mod datum;
 pub mod leader;
 pub mod mirror;
