@@ -1,0 +1,1 @@
+//! Term, vote and log on disk.
