@@ -13,6 +13,7 @@
 //! - [`naming_state`]: the state machine: what the log says, and what naming makes of it
 //! - [`snapshot`]: it in files, as official members have it
 //! - [`store`]: term, vote and log on disk
+//! - [`voter`]: writes of a node that takes part
 //! - [`relay`]: writes, until this node takes part
 //! - [`mirror`]: reads, until this node takes part
 
@@ -27,3 +28,4 @@ pub mod relay;
 pub mod rpc;
 pub mod snapshot;
 pub mod store;
+pub mod voter;
