@@ -2,9 +2,24 @@
 //!
 //! # Layout
 //! - [`types`]: indices, terms, peers, entries
+//! - [`message`]: what a member is told, what it wants done
+//! - [`options`]: times and bounds
 //! - [`store`]: what the surroundings provide: durable log, snapshots, state machine
+//! - [`member`]: one member, a step at a time; its parts: `election`, `follower`, `leader` (with `progress`), `reads`,
+//!   `membership`, and `log`, what it remembers of the log
 
+mod election;
+mod follower;
+mod leader;
+mod log;
+pub mod member;
+mod membership;
+pub mod message;
+pub mod options;
+mod progress;
+mod reads;
 pub mod store;
 pub mod types;
 
+pub use member::Member;
 pub use types::{Configuration, Entry, HardState, Index, Payload, PeerId, SnapshotMeta, Term};
