@@ -88,9 +88,8 @@ impl Archive {
         let meta = record.snapshot()?;
         verify(&folder, &record)?;
         let path = folder.join(ARCHIVE_FILE);
-        let held = archive::read(&path).map_err(|error| {
-            StoreError::Damaged(format!("the snapshot {} cannot be read: {error}", path.display()))
-        })?;
+        let held = archive::read(&path)
+            .map_err(|error| StoreError::Damaged(format!("the snapshot {} cannot be read: {error}", path.display())))?;
         Ok(Some((meta, held)))
     }
 

@@ -158,7 +158,11 @@ impl Store for RedbStore {
     }
 }
 
-fn put_meta(meta: &mut Table<'_, &'static str, &'static [u8]>, name: &'static str, body: &[u8]) -> Result<(), StoreError> {
+fn put_meta(
+    meta: &mut Table<'_, &'static str, &'static [u8]>,
+    name: &'static str,
+    body: &[u8],
+) -> Result<(), StoreError> {
     let record = seal_record(body, name.as_bytes());
     meta.insert(name, record.as_slice()).map_err(io)?;
     Ok(())

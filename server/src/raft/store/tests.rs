@@ -50,7 +50,10 @@ fn everything_is_there_after_a_restart() {
     let stored = store.load().unwrap();
     assert_eq!(stored, Stored { hard_state, first_index: 1, last_index: 3, ..Stored::default() });
     assert_eq!(store.entries(1, 3, usize::MAX).unwrap(), [entry(1, 7, "a"), joint, no_op]);
-    assert_eq!((store.term_at(3).unwrap(), store.term_at(4).unwrap(), store.term_at(0).unwrap()), (Some(7), None, None));
+    assert_eq!(
+        (store.term_at(3).unwrap(), store.term_at(4).unwrap(), store.term_at(0).unwrap()),
+        (Some(7), None, None)
+    );
     assert!(RedbStore::open(folder.path()).is_err_and(|error| error.to_string().contains("in use")));
 }
 

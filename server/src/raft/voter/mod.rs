@@ -16,7 +16,7 @@ mod serve;
 mod turns;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -143,7 +143,6 @@ impl Voter {
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<(), NamingError> {
-        let deadline = Instant::now() + WRITE_TIMEOUT;
         let last = Mutex::new(None);
         let attempts = async {
             loop {
@@ -158,7 +157,7 @@ impl Voter {
                 tokio::time::sleep(RETRY).await;
             }
         };
-        match tokio::time::timeout_at(deadline.into(), attempts).await {
+        match tokio::time::timeout(WRITE_TIMEOUT, attempts).await {
             Ok(result) => result,
             Err(_) => Err(not_committed(last.into_inner())),
         }

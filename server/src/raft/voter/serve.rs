@@ -41,9 +41,7 @@ impl Voter {
         if !self.leads(&status) {
             return no_leader();
         }
-        if let Some(expected) = &expected
-            && *self.caught_up.lock() != status.term
-        {
+        if expected.is_some() && *self.caught_up.lock() != status.term {
             if self.consensus.read().await.is_err() {
                 return no_leader();
             }
