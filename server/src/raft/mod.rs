@@ -10,6 +10,10 @@
 //! - [`leader`]: who leads
 //! - [`official`]: what official members show of the group's data
 //! - [`plan`]: which entries a write needs
+//! - [`naming_state`]: the state machine: what the log says, and what naming makes of it
+//! - [`snapshot`]: it in files, as official members have it
+//! - [`store`]: term, vote and log on disk
+//! - [`voter`]: writes of a node that takes part
 //! - [`relay`]: writes, until this node takes part
 //! - [`mirror`]: reads, until this node takes part
 
@@ -17,7 +21,11 @@ pub mod core;
 pub mod datum;
 pub mod leader;
 pub mod mirror;
+pub mod naming_state;
 pub mod official;
 pub mod plan;
 pub mod relay;
 pub mod rpc;
+pub mod snapshot;
+pub mod store;
+pub mod voter;

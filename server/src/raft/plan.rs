@@ -5,6 +5,7 @@ use super::mirror::assign;
 use super::official::Persisted;
 use crate::naming::consistency::{Consistency, Subject, Write};
 use crate::naming::error::NamingError;
+use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::instances::new_service;
 use crate::naming::registry::Registry;
 use crate::naming::service::{ServiceId, ServiceState};
@@ -16,6 +17,36 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// What the group holds afterwards; `None` when the service is gone.
     pub after: Option<Persisted>,
+    /// Whether the write took away a service that was there.
+    pub removes: bool,
+    /// What it changes beside the group's data.
+    pub local: Local,
+}
+
+/// What a write changes that no consensus keeps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Local {
+    /// Ephemeral instances that are new or others, or gone.
+    pub ephemeral: Vec<(InstanceKey, Option<Instance>)>,
+    /// Clusters that it only named.
+    pub clusters: Vec<String>,
+}
+
+impl Local {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ephemeral.is_empty() && self.clusters.is_empty()
+    }
+
+    fn between(before: Option<&ServiceState>, after: &ServiceState) -> Self {
+        let known = |key: &InstanceKey| before.and_then(|before| before.ephemeral.get(key));
+        let set = after.ephemeral.iter().filter(|(key, one)| known(key) != Some(*one));
+        let mut ephemeral: Vec<_> = set.map(|(key, one)| (key.clone(), Some(one.clone()))).collect();
+        let gone = before.into_iter().flat_map(|before| before.ephemeral.keys());
+        ephemeral.extend(gone.filter(|key| !after.ephemeral.contains_key(*key)).map(|key| (key.clone(), None)));
+        let is_new = |name: &&String| before.is_none_or(|before| !before.clusters.contains_key(*name));
+        Local { ephemeral, clusters: after.clusters.keys().filter(is_new).cloned().collect() }
+    }
 }
 
 /// Why a write is not to be committed.
@@ -42,13 +73,14 @@ impl Plan {
         before: Option<&Persisted>,
     ) -> Result<Self, PlanError> {
         let scratch = Registry::new();
-        if let Some(state) = start_of(id, here, before) {
+        let start = start_of(id, here, before);
+        if let Some(state) = start.clone() {
             scratch.get_or_create(id, || state);
         }
         write(&scratch, &Consistency::permitting())?;
         let Some(service) = scratch.get(id) else {
             let entries = before.map(|_| Entry::remove(id)).into_iter().collect();
-            return Ok(Plan { entries, after: None });
+            return Ok(Plan { entries, after: None, removes: start.is_some(), local: Local::default() });
         };
         let checksum = service.view().checksum.clone();
         let state = service.read();
@@ -65,12 +97,13 @@ impl Plan {
         if instances_changed {
             entries.push(Entry::list(id, after.instances.values()));
         }
-        Ok(Plan { entries, after: Some(after) })
+        let local = Local::between(start.as_ref(), &state);
+        Ok(Plan { entries, after: Some(after), removes: false, local })
     }
 
     /// That a service goes.
     pub fn removal(id: &ServiceId) -> Self {
-        Plan { entries: vec![Entry::remove(id)], after: None }
+        Plan { entries: vec![Entry::remove(id)], after: None, removes: true, local: Local::default() }
     }
 
     /// Whether what a member shows is what this leads to.
@@ -103,7 +136,7 @@ fn start_of(id: &ServiceId, here: Option<ServiceState>, group: Option<&Persisted
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naming::instance::{Instance, Metadata};
+    use crate::naming::instance::Metadata;
     use crate::naming::selector;
     use crate::naming::services::{self, Settings};
     use crate::naming::{clusters, health_checker, instances, service};

@@ -4,7 +4,7 @@
 //! messages are plain structs and the paths are written out.
 //!
 //! A `ReadRequest` must never be sent to an official member: its leader would write it into the log, and every
-//! follower's state machine would stop for good (§9). There is therefore none here.
+//! follower's state machine would stop for good (§9). There is therefore no call for it here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -44,6 +44,20 @@ pub struct WriteRequest {
     pub operation: String,
     /// Unused by naming.
     #[prost(map = "string, string", tag = "6")]
+    pub extend_info: HashMap<String, String>,
+}
+
+/// A read of the state machine of a group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadRequest {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// What is to be read.
+    #[prost(bytes = "vec", tag = "2")]
+    pub data: Vec<u8>,
+    /// Unused by naming.
+    #[prost(map = "string, string", tag = "3")]
     pub extend_info: HashMap<String, String>,
 }
 
