@@ -5,6 +5,8 @@
 //!
 //! # Layout
 //! - [`core`]: the consensus itself, apart from clock, socket and disk
+//! - [`driver`]: a member at work: its threads, its calls
+//! - [`transport`]: the gRPC port, and the calls to others'
 //! - [`rpc`]: messages and calls of JRaft's gRPC
 //! - [`datum`]: keys and values of the group, and what must not be let into it
 //! - [`leader`]: who leads
@@ -19,6 +21,7 @@
 
 pub mod core;
 pub mod datum;
+pub mod driver;
 pub mod leader;
 pub mod mirror;
 pub mod naming_state;
@@ -28,4 +31,5 @@ pub mod relay;
 pub mod rpc;
 pub mod snapshot;
 pub mod store;
+pub mod transport;
 pub mod voter;

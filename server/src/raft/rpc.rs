@@ -16,8 +16,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-const WRITE: &str = "/com.alibaba.nacos.consistency.entity.WriteRequest/_call";
-const GET_LEADER: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$GetLeaderRequest/_call";
+pub(super) const WRITE: &str = "/com.alibaba.nacos.consistency.entity.WriteRequest/_call";
+pub(super) const GET_LEADER: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$GetLeaderRequest/_call";
 
 /// Connecting to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -134,7 +134,13 @@ impl RaftClient {
         self.call(peer, WRITE, request, timeout).await
     }
 
-    async fn call<Q, A>(&self, peer: &str, path: &'static str, message: Q, timeout: Duration) -> Result<A, Status>
+    pub(super) async fn call<Q, A>(
+        &self,
+        peer: &str,
+        path: &'static str,
+        message: Q,
+        timeout: Duration,
+    ) -> Result<A, Status>
     where
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,

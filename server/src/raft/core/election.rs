@@ -37,13 +37,21 @@ impl Member {
     /// Asks whether an election could be won, without disturbing anybody.
     fn pre_vote(&mut self) {
         // While a snapshot comes in, the configuration may be an old one.
-        if self.installing.is_some() || !self.log.configuration().contains(&self.me) {
+        if self.installing.is_some() || !self.may_stand() {
             return;
         }
         self.drop_calls(|purpose| matches!(purpose, Purpose::PreVote | Purpose::Vote));
         self.part = Part::Follower { pre_votes: Some(vec![self.me.clone()]) };
         self.ask_for_votes(true);
         self.count_pre_votes();
+    }
+
+    /// Voters may. So may one that is to go, until its going is committed: it may be the only one left that has the
+    /// entry which says so, and whoever stays gets no votes from those that have it.
+    fn may_stand(&self) -> bool {
+        let leaving = self.log.configuration_index() > self.commit
+            && self.log.former_configuration().is_some_and(|former| former.contains(&self.me));
+        leaving || self.log.configuration().contains(&self.me)
     }
 
     fn ask_for_votes(&mut self, pre_vote: bool) {
@@ -67,7 +75,7 @@ impl Member {
 
     /// Stands for election in the next term.
     fn elect(&mut self) {
-        if !self.log.configuration().contains(&self.me) {
+        if !self.may_stand() {
             return;
         }
         self.drop_calls(|_| true);
@@ -200,7 +208,7 @@ impl Member {
         } else if term == self.hard.term
             && matches!(self.part, Part::Follower { .. })
             && self.installing.is_none()
-            && self.log.configuration().contains(&self.me)
+            && self.may_stand()
         {
             // Exactly one more: with any other the old leader would refuse the vote (compat/spec/jraft.md §5).
             self.reply(call, Response::TimeoutNow { term: term + 1, success: true });

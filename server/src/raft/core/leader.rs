@@ -171,7 +171,8 @@ impl Member {
             }
             let (feeding, to_send) = (follower.feeding, follower.to_send);
             let idle = follower.heartbeats == 0 && follower.told_commit < commit;
-            let Some(term) = self.log.term_at(to_send - 1) else {
+            // The place before the first entry ever is known, compacted or not.
+            let Some(term) = self.log.term_at(to_send - 1).filter(|_| to_send >= self.log.first()) else {
                 self.send_snapshot(peer);
                 return Ok(());
             };

@@ -124,6 +124,11 @@ impl Log {
         self.configurations.last().map_or(&NONE, |(_, configuration)| configuration)
     }
 
+    /// The one before the newest, if it is known.
+    pub(super) fn former_configuration(&self) -> Option<&Configuration> {
+        self.configurations.iter().rev().nth(1).map(|(_, configuration)| configuration)
+    }
+
     /// The entry the newest configuration came with.
     pub(super) fn configuration_index(&self) -> Index {
         self.configurations.last().map_or(0, |(index, _)| *index)

@@ -239,6 +239,11 @@ impl Member {
         self.commit
     }
 
+    /// The last entry in the latest snapshot; 0 when there is none.
+    pub fn snapshot_index(&self) -> Index {
+        self.log.snapshot().last_included_index
+    }
+
     /// The first and the last entry of the log.
     pub fn log_range(&self) -> (Index, Index) {
         (self.log.first(), self.log.last())

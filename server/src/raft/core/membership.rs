@@ -232,8 +232,9 @@ impl Member {
         }
         let Some(leadership) = self.leadership() else { return Ok(()) };
         let change = leadership.change.take_if(|change| change.written);
-        let adding = leadership.change.as_ref().map(|change| change.adding.clone()).unwrap_or_default();
-        leadership.followers.retain(|peer, _| configuration.contains(peer) || adding.contains(peer));
+        // Those of a change that is not written yet are fed, whether or not they caught up.
+        let coming = leadership.change.as_ref().map(|change| change.peers.clone()).unwrap_or_default();
+        leadership.followers.retain(|peer, _| configuration.contains(peer) || coming.contains(peer));
         if let Some(change) = change {
             self.done(change.token, Ok(()));
         }
