@@ -63,8 +63,13 @@ async fn look_after(node: &Arc<Node>, request: &Request) {
     let params = &request.params;
     let Ok(id) = super::instance::service_id(params) else { return };
     let persistent = params.get("ephemeral").is_some_and(|text| !java::lang_bool(java::trim(text)));
-    if (persistent || node.relay.holds(&id)) && !is_beat(request) && node.relay.exists() {
-        mirror::look(&node.relay, &id).await;
+    if is_beat(request) {
+        return;
+    }
+    match node.raft.get() {
+        Some(raft) if persistent || raft.holds(&id) => raft.look().await,
+        None if (persistent || node.relay.holds(&id)) && node.relay.exists() => mirror::look(&node.relay, &id).await,
+        Some(_) | None => {}
     }
 }
 

@@ -15,6 +15,7 @@
 //! - [`naming_state`]: the state machine: what the log says, and what naming makes of it
 //! - [`snapshot`]: it in files, as official members have it
 //! - [`store`]: term, vote and log on disk
+//! - [`participation`]: this node in the group
 //! - [`voter`]: writes of a node that takes part
 //! - [`relay`]: writes, until this node takes part
 //! - [`mirror`]: reads, until this node takes part
@@ -26,6 +27,7 @@ pub mod leader;
 pub mod mirror;
 pub mod naming_state;
 pub mod official;
+pub mod participation;
 pub mod plan;
 pub mod relay;
 pub mod rpc;

@@ -25,6 +25,7 @@ use self::project::Projection;
 use super::core::store::{Applied, ApplyError, StateMachine, StoreError};
 use super::core::{Index, SnapshotMeta};
 use super::datum::{list_key, meta_key};
+use super::official::Persisted;
 use super::snapshot::Archive;
 use crate::naming::registry::Registry;
 use crate::naming::service::{ServiceId, ServiceState};
@@ -50,6 +51,13 @@ pub struct Base {
     pub is_held: bool,
     /// What [`NamingData::fingerprint`] says of the values it starts from.
     pub fingerprint: String,
+}
+
+impl Base {
+    /// What the group holds of it.
+    pub fn persisted(&self) -> Option<Persisted> {
+        self.here.as_ref().filter(|_| self.is_held).map(Persisted::of)
+    }
 }
 
 impl NamingData {

@@ -3,11 +3,13 @@
 //! # Layout
 //! - [`peers`]: calls to others
 //! - [`server`]: the port others call
+//! - [`cli_client`]: calls of the command line to others
 //! - `frame`: gRPC's framing of one message
 //! - `core_calls`, `cli_calls`: what they call
 //! - `wire`, `convert`: messages, and what the core makes of them
 
 mod cli_calls;
+pub mod cli_client;
 mod convert;
 mod core_calls;
 mod frame;

@@ -1,8 +1,11 @@
 //! One attempt of a write: work it out on what the group holds, have it committed, see it applied.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use prost::Message as _;
 
+use super::draft::{Lead, Outcome, Place};
 use super::turns::Of;
 use super::{CHANGED_MEANWHILE, EXPECTED, Forwarded, NotDone, Voter, refused};
 use crate::naming::changes::Change;
@@ -16,7 +19,7 @@ use crate::raft::core::types::{Index, PeerId};
 use crate::raft::datum::{Entry, Poison, SWITCH_KEY, batch, list_key};
 use crate::raft::naming_state::{Base, record};
 use crate::raft::official::Persisted;
-use crate::raft::plan::{Local, Plan, PlanError};
+use crate::raft::plan::{Local, Plan, Scratch};
 use crate::raft::rpc::WriteRequest;
 
 /// What an official member answers that does not lead (compat/spec/jraft.md §8).
@@ -32,6 +35,7 @@ pub(super) enum Reason {
 }
 
 /// Why an attempt did not succeed.
+#[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// Another may.
     Again(Reason),
@@ -51,8 +55,11 @@ impl From<Poison> for Failure {
     }
 }
 
-fn again(reason: impl ToString) -> Failure {
-    Failure::Again(Reason::Other(reason.to_string()))
+impl Failure {
+    /// For another attempt.
+    pub(super) fn again(reason: impl ToString) -> Self {
+        Failure::Again(Reason::Other(reason.to_string()))
+    }
 }
 
 /// What an attempt before this one sent without learning what became of it.
@@ -61,7 +68,7 @@ pub(super) struct Wanted(Option<Option<Persisted>>);
 
 /// Where a write goes.
 enum Route {
-    /// This node leads; its turn is held until the write is applied.
+    /// This node leads.
     Here,
     /// To the leader.
     To(PeerId),
@@ -87,7 +94,7 @@ impl Voter {
     }
 
     async fn read(&self) -> Result<(), Failure> {
-        self.consensus.read().await.map_err(again)
+        self.consensus.read().await.map_err(Failure::again)
     }
 
     pub(super) async fn attempt_service(
@@ -97,51 +104,82 @@ impl Voter {
         write: &Write<'_>,
         wanted: &Mutex<Wanted>,
     ) -> Result<(), Failure> {
-        let _turn = self.turns.of(Of::Service(id.namespace.clone(), id.name.clone())).await;
-        if wanted.lock().0.is_some() {
+        let earlier = wanted.lock().0.take();
+        if let Some(after) = earlier {
             // Whether the earlier attempt is in the log shows after this.
-            self.read().await?;
+            let read = self.read().await;
+            if read.is_err() {
+                wanted.lock().0 = Some(after);
+                return read;
+            }
+            if is_same(self.data.base(id).persisted().as_ref(), after.as_ref()) {
+                return Ok(());
+            }
         }
-        let route = self.route().await?;
-        let base = self.data.base(id);
-        let before = base.is_held.then(|| base.here.as_ref().map(Persisted::of)).flatten();
-        if let Some(after) = wanted.lock().0.take()
-            && is_same(before.as_ref(), after.as_ref())
-        {
-            return Ok(());
-        }
-        let plan = match Plan::of(id, subject, write, base.here.clone(), before.as_ref()) {
-            Ok(plan) => plan,
-            Err(PlanError::Poison(poison)) => return Err(poison.into()),
-            Err(PlanError::Refused(error)) => {
-                // Only what is certainly still so is a reason to refuse.
-                self.still(id, &base).await?;
-                return Err(error.into());
+        let (own, outcome) = match self.drafts.join(id, subject) {
+            Place::Member(member) => member.run(write).await,
+            Place::Lead(lead) => {
+                let (own, outcome) = match self.lead(&lead, id, write).await {
+                    Ok((own, outcome)) => (Some(own), outcome),
+                    Err(failure) => (None, Outcome::Failed(failure)),
+                };
+                lead.end(outcome.clone());
+                (own, outcome)
             }
         };
-        let request = match removal(&plan, &base, id, |key| self.data.value(key).is_some()) {
+        match (outcome, own) {
+            (Outcome::Done, Some(own)) => Ok(own?),
+            (Outcome::Done, None) => Err(Failure::again("it came too late")),
+            // What it says was worked out from a state that may not be.
+            (Outcome::Failed(failure), _) => Err(failure),
+            (Outcome::Unknown(failure, after), own) => {
+                if matches!(own, Some(Ok(()))) {
+                    wanted.lock().0 = Some(after);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Sees a draft through: what the lead's own write says, and how the whole ended.
+    async fn lead(
+        &self,
+        lead: &Lead,
+        id: &ServiceId,
+        write: &Write<'_>,
+    ) -> Result<(Result<(), NamingError>, Outcome), Failure> {
+        let _turn = self.turns.of(Of::Service(id.namespace.clone(), id.name.clone())).await;
+        let route = self.route().await?;
+        let base = self.data.base(id);
+        let scratch = Arc::new(Scratch::new(id, base.here.clone(), base.persisted()));
+        let (own, subject) = lead.run(&scratch, write).await;
+        let plan = scratch.plan(subject)?;
+        let removed = removal(&plan, &base, id, |key| self.data.value(key).is_some());
+        let request = match removed {
             Some(request) => request,
             None if plan.entries.is_empty() => {
+                // Refused or needless: only by what is certainly still so.
                 self.still(id, &base).await?;
                 self.apply_local(id, plan.local);
-                return Ok(());
+                return Ok((own, Outcome::Done));
             }
             None => batch(&plan.entries),
         };
-        wanted.lock().0 = Some(plan.after.clone());
-        let sent = self.send(route, request, base.fingerprint).await;
-        if !matches!(sent, Err(Sent::Unknown(_))) {
-            wanted.lock().0 = None;
-        }
-        sent.map_err(Failure::from)?;
-        self.apply_local(id, plan.local);
-        Ok(())
+        let outcome = match self.send(route, request, base.fingerprint).await {
+            Ok(()) => {
+                self.apply_local(id, plan.local);
+                Outcome::Done
+            }
+            Err(unknown @ Sent::Unknown(_)) => Outcome::Unknown(unknown.into(), plan.after),
+            Err(sent) => Outcome::Failed(sent.into()),
+        };
+        Ok((own, outcome))
     }
 
     /// Sees to it that a write was worked out from what is the newest there is.
     async fn still(&self, id: &ServiceId, base: &Base) -> Result<(), Failure> {
         self.read().await?;
-        if self.data.base(id).fingerprint == base.fingerprint { Ok(()) } else { Err(again(CHANGED_MEANWHILE)) }
+        if self.data.base(id).fingerprint == base.fingerprint { Ok(()) } else { Err(Failure::again(CHANGED_MEANWHILE)) }
     }
 
     /// What a write changes that no consensus keeps: ephemeral instances, clusters that were only named.
@@ -256,7 +294,7 @@ pub(super) enum Sent {
 impl From<Sent> for Failure {
     fn from(sent: Sent) -> Self {
         match sent {
-            Sent::Not(reason) | Sent::Unknown(reason) => again(reason),
+            Sent::Not(reason) | Sent::Unknown(reason) => Failure::again(reason),
             Sent::Refused(reason) => Failure::Final(NamingError::Nacos(500, reason)),
         }
     }

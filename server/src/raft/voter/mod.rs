@@ -8,10 +8,12 @@
 //!
 //! # Layout
 //! - [`attempt`]: one attempt of a write
+//! - [`draft`]: writes to one service at the same time, committed as one
 //! - [`serve`]: writes and reads that other members send to this one as the leader
 //! - [`turns`]: one change of a service at a time
 
 mod attempt;
+mod draft;
 mod serve;
 mod turns;
 
@@ -23,6 +25,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use self::attempt::{Failure, Wanted};
+use self::draft::Drafts;
 use self::turns::Turns;
 use super::core::message::{RaftError, Role, Status};
 use super::core::store::Applied;
@@ -98,6 +101,7 @@ pub struct Voter {
     registry: Arc<Registry>,
     switches: Arc<Switches>,
     turns: Turns,
+    drafts: Drafts,
     /// The term in which this node, leading, is known to have applied all of its predecessors' entries.
     caught_up: Mutex<Term>,
 }
@@ -110,7 +114,15 @@ impl Voter {
         registry: Arc<Registry>,
         switches: Arc<Switches>,
     ) -> Self {
-        Voter { consensus, data, registry, switches, turns: Turns::default(), caught_up: Mutex::default() }
+        Voter {
+            consensus,
+            data,
+            registry,
+            switches,
+            turns: Turns::default(),
+            drafts: Drafts::default(),
+            caught_up: Mutex::default(),
+        }
     }
 
     async fn write_service(&self, id: &ServiceId, subject: Subject, write: &Write<'_>) -> Result<(), NamingError> {

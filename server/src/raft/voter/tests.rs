@@ -240,10 +240,42 @@ async fn registrations_through_all_nodes_at_once_are_all_kept() {
     });
     futures::future::join_all(all).await;
     tokio::time::sleep(LAG * 2).await;
+    assert!(world.log.lock().len() < 20, "those that wait are committed together");
     for at in 0..3 {
         assert_eq!(world.node(at).ips().len(), 60, "node {at}");
         assert_eq!(world.node(at).data.value(&list_key(&id())), world.node(0).data.value(&list_key(&id())));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_takes_nobody_along() {
+    let world = world();
+    let write = |at: usize, n: usize, patience: u64| {
+        let world = Arc::clone(&world);
+        async move {
+            let ip = format!("10.0.0.{n:02}");
+            let limit = Duration::from_micros(patience);
+            (ip.clone(), tokio::time::timeout(limit, world.node(at).register(&ip)).await)
+        }
+    };
+    // Some are dropped while they lead, some while others wait for their write, some while it is on its way.
+    let all = (0..40).map(|n| write(n % 2, n, if n % 3 == 0 { 100_000_000 } else { 1_000 * (n as u64 % 5) }));
+    let done = futures::future::join_all(all).await;
+    let patient = done.iter().enumerate().filter(|(n, _)| n % 3 == 0);
+    assert!(patient.clone().all(|(_, (_, result))| *result == Ok(Ok(()))), "{done:?}");
+    tokio::time::sleep(LAG * 2).await;
+    let ips = world.node(2).ips();
+    assert!(done.iter().all(|(ip, result)| *result != Ok(Ok(())) || ips.contains(ip)), "{done:?}");
+    // One refusal among others is that one's alone.
+    let (bad, good) = tokio::join!(
+        async {
+            let refuse = |_: &Registry, _: &Consistency| Err::<(), _>(NamingError::illegal("no"));
+            let node = world.node(0);
+            node.consistency.write_persistent(&node.registry, &id(), Subject::Instances, refuse).await
+        },
+        write(0, 77, 100_000_000)
+    );
+    assert_eq!((bad, good.1), (Err(NamingError::illegal("no")), Ok(Ok(()))));
 }
 
 #[tokio::test(start_paused = true)]
