@@ -236,6 +236,11 @@ impl Log {
         }
     }
 
+    /// Bytes of entries in memory, which are those that are not durable and a bounded number of others.
+    pub(super) fn bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
     /// Entries from `from` up to and including `to`: at most so many, and so many bytes, but at least one if any.
     pub(super) fn entries(
         &self,
