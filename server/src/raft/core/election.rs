@@ -49,9 +49,7 @@ impl Member {
     /// Voters may. So may one that is to go, until its going is committed: it may be the only one left that has the
     /// entry which says so, and whoever stays gets no votes from those that have it.
     fn may_stand(&self) -> bool {
-        let leaving = self.log.configuration_index() > self.commit
-            && self.log.former_configuration().is_some_and(|former| former.contains(&self.me));
-        leaving || self.log.configuration().contains(&self.me)
+        self.log.configurations_since(self.commit).any(|configuration| configuration.contains(&self.me))
     }
 
     fn ask_for_votes(&mut self, pre_vote: bool) {

@@ -114,8 +114,13 @@ impl Member {
         let room = usize::try_from(self.log.last() - self.commit).unwrap_or(usize::MAX);
         let mut room = self.options.proposals_max.saturating_sub(room);
         let mut entries = Vec::new();
+        let (bytes_max, of_one_max) = (self.options.unwritten_bytes_max, self.options.proposal_bytes_max);
+        let bytes_max = bytes_max + self.options.cache_bytes_max;
         for (token, data) in proposals {
-            let refusal = refusal.or((room == 0).then_some((RaftError::EBUSY, "Node is busy, has too many tasks.")));
+            let full = room == 0 || self.log.bytes() > bytes_max;
+            let refusal = refusal
+                .or(full.then_some((RaftError::EBUSY, "Node is busy, has too many tasks.")))
+                .or((data.len() > of_one_max).then_some((RaftError::EINVAL, "The command is too large.")));
             let proposed = match refusal {
                 Some((code, message)) => Proposed::Refused(RaftError::new(code, message)),
                 None => {

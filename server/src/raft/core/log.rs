@@ -124,9 +124,10 @@ impl Log {
         self.configurations.last().map_or(&NONE, |(_, configuration)| configuration)
     }
 
-    /// The one before the newest, if it is known.
-    pub(super) fn former_configuration(&self) -> Option<&Configuration> {
-        self.configurations.iter().rev().nth(1).map(|(_, configuration)| configuration)
+    /// The configuration that holds as of `index`, and all newer ones.
+    pub(super) fn configurations_since(&self, index: Index) -> impl Iterator<Item = &Configuration> {
+        let older = self.configurations.iter().rposition(|(at, _)| *at <= index).unwrap_or_default();
+        self.configurations.iter().skip(older).map(|(_, configuration)| configuration)
     }
 
     /// The entry the newest configuration came with.
@@ -233,6 +234,11 @@ impl Log {
         {
             self.cache_bytes -= self.cache.pop_front().map_or(0, |entry| entry.data_len());
         }
+    }
+
+    /// Bytes of entries in memory, which are those that are not durable and a bounded number of others.
+    pub(super) fn bytes(&self) -> usize {
+        self.cache_bytes
     }
 
     /// Entries from `from` up to and including `to`: at most so many, and so many bytes, but at least one if any.

@@ -54,6 +54,10 @@ pub struct Options {
     pub appends_in_flight_max: usize,
     /// Proposals that are not committed yet.
     pub proposals_max: usize,
+    /// Bytes of one command; with a full append before it, it must fit into a message of 4 MiB.
+    pub proposal_bytes_max: usize,
+    /// Bytes of entries that are not durable yet.
+    pub unwritten_bytes_max: usize,
     /// Entries handed to the state machine and not yet applied.
     pub applying_max: usize,
     /// Bytes of durable entries kept in memory for followers that are nearly there.
@@ -71,6 +75,8 @@ impl Default for Options {
             append_bytes_max: 512 * 1024,
             appends_in_flight_max: 1,
             proposals_max: 16_384,
+            proposal_bytes_max: 3 * 1024 * 1024,
+            unwritten_bytes_max: 64 * 1024 * 1024,
             applying_max: 4_096,
             cache_bytes_max: 4 * 1024 * 1024,
             catch_up_margin: 1_000,

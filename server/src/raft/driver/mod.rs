@@ -18,7 +18,7 @@ mod run;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::raft) mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};

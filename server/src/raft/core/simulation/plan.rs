@@ -54,6 +54,7 @@ impl Plan {
             applying_max: one_of(&[1, 16, 4_096]) as usize,
             cache_bytes_max: one_of(&[0, 32, 4 * 1024 * 1024]) as usize,
             catch_up_margin: one_of(&[0, 2, 1_000]),
+            ..Options::default()
         };
         Plan {
             nodes: voters + spares,
