@@ -26,6 +26,8 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const HARD_STATE: &str = "term and vote";
 const SNAPSHOT: &str = "snapshot";
 const BOUNDS: &str = "first and last";
+/// Entries no longer needed that go with one batch of changes.
+const REMOVED_AT_ONCE: usize = 256;
 
 /// The store of one group.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Store for RedbStore {
         // Every entry is looked at once, here: what is found later could only stop a member that others count on.
         let table = self.database.begin_read().map_err(io)?.open_table(LOG).map_err(io)?;
         let mut expected = bounds.first;
-        for row in table.iter().map_err(io)? {
+        for row in table.range(bounds.first..).map_err(io)? {
             let (index, value) = row.map_err(io)?;
             if index.value() != expected {
                 return Err(damaged(format!("entry {} stands where {expected} should be", index.value())));
@@ -120,6 +122,7 @@ impl Store for RedbStore {
                 apply(change, &mut after, &mut log, &mut meta)?;
             }
             put_meta(&mut meta, BOUNDS, &after.encode())?;
+            remove_old(&mut log, after.first)?;
         }
         transaction.commit().map_err(io)?;
         *bounds = Some(after);
@@ -158,6 +161,18 @@ impl Store for RedbStore {
     }
 }
 
+/// Removes entries that a snapshot took the place of, some at a time: a long log is not to hold up who waits behind it.
+fn remove_old(log: &mut Table<'_, u64, &'static [u8]>, first: Index) -> Result<(), StoreError> {
+    for _ in 0..REMOVED_AT_ONCE {
+        match log.first().map_err(io)? {
+            Some((index, _)) if index.value() < first => {}
+            _ => break,
+        }
+        log.pop_first().map_err(io)?;
+    }
+    Ok(())
+}
+
 fn put_meta(
     meta: &mut Table<'_, &'static str, &'static [u8]>,
     name: &'static str,
@@ -191,9 +206,8 @@ fn apply(
             bounds.last = bounds.last.min(from - 1);
         }
         Change::TruncatePrefix(first) => {
-            let first = (*first).min(bounds.last + 1);
-            log.retain_in(..first, |_, _| false).map_err(io)?;
-            bounds.first = bounds.first.max(first);
+            // The entries go bit by bit.
+            bounds.first = bounds.first.max((*first).min(bounds.last + 1));
         }
         Change::Snapshot(snapshot) => put_meta(meta, SNAPSHOT, &record::encode_snapshot(snapshot))?,
         Change::Reset(snapshot) => {

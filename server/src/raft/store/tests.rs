@@ -83,6 +83,23 @@ fn both_ends_are_cut() {
     assert_eq!(store.load().unwrap().last_index, 101, "all or nothing");
 }
 
+#[test]
+fn a_long_log_goes_bit_by_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(folder.path()).unwrap();
+    store.write(&[Change::Append((1..=1_000).map(|index| entry(index, 1, "x")).collect())]).unwrap();
+    store.write(&[Change::Snapshot(snapshot(990, 1)), Change::TruncatePrefix(991)]).unwrap();
+    assert_eq!(store.term_at(1).unwrap(), None);
+    drop(store);
+    let store = RedbStore::open(folder.path()).unwrap();
+    let stored = store.load().unwrap();
+    assert_eq!((stored.first_index, stored.last_index), (991, 1_000), "what is left of the others is none of it");
+    for index in 1_001..1_006 {
+        store.write(&[Change::Append(vec![entry(index, 1, "y")])]).unwrap();
+    }
+    assert_eq!((store.term_at(989).unwrap(), indices(&store, 991, 1_005).len()), (None, 15));
+}
+
 /// What a child process of `survives_being_killed` does: appends until it dies, and says what is durable.
 #[test]
 #[ignore = "run by survives_being_killed, in a process of its own"]

@@ -134,7 +134,7 @@ impl Voter {
             (Outcome::Failed(failure), _) => Err(failure),
             (Outcome::Unknown(failure, after), own) => {
                 if matches!(own, Some(Ok(()))) {
-                    wanted.lock().0 = Some(after);
+                    wanted.lock().0 = Some(after.map(|after| *after));
                 }
                 Err(failure)
             }
@@ -170,7 +170,7 @@ impl Voter {
                 self.apply_local(id, plan.local);
                 Outcome::Done
             }
-            Err(unknown @ Sent::Unknown(_)) => Outcome::Unknown(unknown.into(), plan.after),
+            Err(unknown @ Sent::Unknown(_)) => Outcome::Unknown(unknown.into(), plan.after.map(Box::new)),
             Err(sent) => Outcome::Failed(sent.into()),
         };
         Ok((own, outcome))

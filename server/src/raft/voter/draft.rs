@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     /// It was not written, or not worked out from the newest state.
     Failed(Failure),
     /// It may be written; then this is what the group holds.
-    Unknown(Failure, Option<Persisted>),
+    Unknown(Failure, Option<Box<Persisted>>),
 }
 
 #[derive(Debug, Clone)]
