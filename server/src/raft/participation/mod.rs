@@ -50,6 +50,9 @@ const LOOK_MAX: Duration = Duration::from_millis(500);
 /// As often as official members are told that they live; one that follows this program's own pace counts on it.
 const HEARTBEAT_MS: u64 = 100;
 
+/// Until a node alone leads itself.
+const ALONE_MS: u64 = 10;
+
 /// This node in the group.
 #[derive(Debug)]
 pub struct Participation {
@@ -244,6 +247,10 @@ fn is_tandem(members: &Members, peer: &PeerId) -> bool {
 fn timing(settings: &Settings, members: &Members) -> Timing {
     let asked = settings.raft.election_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let official = Timing { heartbeat_ms: HEARTBEAT_MS, ..Timing::OFFICIAL };
+    if settings.standalone {
+        // Nobody to wait for.
+        return Timing { election_ms: ALONE_MS, election_spread_ms: 1, ..Timing::FAST };
+    }
     let election = if members.peers().iter().all(Member::is_tandem) {
         asked.unwrap_or(Timing::FAST.election_ms)
     } else {
