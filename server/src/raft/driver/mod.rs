@@ -31,7 +31,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::network::{Network, Readers};
 use self::run::{Command, Core};
-use super::core::message::{MembershipChange, RaftError, Request, Response, Status};
+use super::core::message::{MembershipChange, RaftError, Request, Response, Role, Status};
 use super::core::options::{Options, Timing};
 use super::core::recovery::reconcile;
 use super::core::store::{Applied, Snapshots, StateMachine, Store, StoreError};
@@ -40,6 +40,8 @@ use super::voter::NotDone;
 
 /// Requests, proposals and reads waiting for the core.
 const QUEUED_MAX: usize = 16_384;
+/// A leader that stops waits this long for another to take over.
+const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 
 /// Which group, and how this member takes part in it.
 #[derive(Clone)]
@@ -272,8 +274,13 @@ impl RaftGroup {
         let _ = self.commands.send(Command::Timing(timing));
     }
 
-    /// Stops and waits for what is being written.
+    /// Stops and waits for what is being written. A leader hands over first, so that nobody has to miss it.
     pub async fn stop(&self) {
+        if self.status().role == Role::Leader && self.transfer(None).await.is_ok() {
+            let mut status = self.status.clone();
+            let handed_over = status.wait_for(|status| !matches!(status.role, Role::Leader | Role::Transferring));
+            let _ = tokio::time::timeout(HAND_OVER_MAX, handed_over).await;
+        }
         let _ = self.commands.send(Command::Stop);
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {

@@ -129,15 +129,10 @@ impl NacosRequests for NoNacos {
 }
 
 /// What survives a restart.
+#[derive(Default)]
 struct Disk {
     store: Arc<MemoryStore>,
     snapshots: Arc<MemorySnapshots>,
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Disk { store: Arc::default(), snapshots: Arc::default() }
-    }
 }
 
 pub(in crate::raft) struct TestNode {
