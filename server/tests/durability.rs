@@ -1,4 +1,5 @@
 //! A node alone that is killed at any moment has every acknowledged persistent write when it comes back.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
