@@ -1,6 +1,6 @@
 //! The one place that knows every part of a node and wires them together.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::cluster::client;
@@ -24,6 +24,7 @@ use crate::naming::switches::Switches;
 use crate::raft::leader::Leaders;
 use crate::raft::mirror;
 use crate::raft::official::Official;
+use crate::raft::participation::{Around, Participation};
 use crate::raft::relay::Relay;
 use crate::raft::rpc::RaftClient;
 use crate::settings::Settings;
@@ -64,6 +65,8 @@ pub struct Node {
     pub distro: Arc<Distro>,
     /// Persistent writes and reads of a cluster with official members.
     pub relay: Arc<Relay>,
+    /// This node's part in consensus, once it has one: then [`Node::relay`] is not used.
+    pub raft: OnceLock<Arc<Participation>>,
     /// Background work.
     pub tasks: Tasks,
 }
@@ -78,9 +81,14 @@ impl Node {
         let switches = Arc::new(Switches::default());
         let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
         let peer_client = Arc::new(peer_client);
-        let consistency = Arc::new(Consistency::new(settings.standalone));
+        let is_voter = settings.raft.voter;
+        let consistency = Arc::new(Consistency::new(settings.standalone && !is_voter));
         let relay = Arc::new(relay(&registry, &switches, &members, &peer_client));
-        consistency.join(Arc::clone(&relay) as _);
+        if !is_voter {
+            consistency.join(Arc::clone(&relay) as _);
+        }
+        let wait_for_data = settings.naming.data_warmup && !settings.standalone;
+        let status = if is_voter { Status::waiting_for_consensus(wait_for_data) } else { Status::new(wait_for_data) };
         let distro = Distro::new(
             Arc::clone(&registry),
             Arc::clone(&members),
@@ -96,9 +104,10 @@ impl Node {
             pushes: Arc::new(PushCount::default()),
             lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
             departures: Departures::default(),
-            status: Arc::new(Status::new(settings.naming.data_warmup && !settings.standalone)),
+            status: Arc::new(status),
             distro,
             relay,
+            raft: OnceLock::new(),
             members,
             client,
             tasks,
@@ -117,14 +126,33 @@ impl Node {
             let reporter = Reporter::new(Arc::clone(&self.members), &self.settings, self.tasks.clone());
             self.tasks.spawn("reporter", reporter.run());
         }
+        if self.settings.raft.voter {
+            self.start_raft().await?;
+        }
         self.start_naming();
         self.tasks.spawn("metrics upkeep", metrics::upkeep());
         self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
-        if !self.settings.standalone {
+        if !self.settings.standalone && !self.settings.raft.voter {
             let rounds = mirror::load(&self.relay).await;
             self.tasks.spawn("mirror of persistent data", mirror::run(Arc::clone(&self.relay), rounds));
         }
         self.status.serves();
+        Ok(())
+    }
+
+    async fn start_raft(&self) -> anyhow::Result<()> {
+        let around = Around {
+            settings: &self.settings,
+            members: &self.members,
+            registry: &self.registry,
+            switches: &self.switches,
+        };
+        let raft = Participation::start(around, &self.tasks).await?;
+        self.consistency.join(Arc::clone(&raft.voter) as _);
+        self.tasks.spawn("raft catching up", Arc::clone(&raft).catch_up(Arc::clone(&self.status)));
+        if self.raft.set(raft).is_err() {
+            anyhow::bail!("this node was started twice");
+        }
         Ok(())
     }
 
@@ -163,10 +191,15 @@ impl Node {
             period: naming.empty_service_period,
         };
         let distro = Arc::clone(&self.distro);
-        let (relay, tasks) = (Arc::clone(&self.relay), self.tasks.clone());
+        let (relay, tasks, raft) = (Arc::clone(&self.relay), self.tasks.clone(), self.raft.get().cloned());
         let removed = move |id: &ServiceId| {
-            let (relay, id) = (Arc::clone(&relay), id.clone());
-            tasks.spawn("removal of an empty service", async move { relay.cleaned(&id).await });
+            let (relay, raft, id) = (Arc::clone(&relay), raft.clone(), id.clone());
+            tasks.spawn("removal of an empty service", async move {
+                match raft {
+                    Some(raft) => raft.voter.cleaned(&id).await,
+                    None => relay.cleaned(&id).await,
+                }
+            });
         };
         let responsible = move |service: &str| distro.responsible(service);
         self.tasks.spawn("cleaner", cleaner::run(Arc::clone(&self.registry), clean, responsible, removed));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
+use serde_json::Value;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -58,6 +59,14 @@ impl Members {
     /// This node as it reports itself.
     pub fn own(&self) -> Option<Member> {
         self.get(&self.self_address)
+    }
+
+    /// Says something of this node in its reports, under a key of `extendInfo`; unlike what members announce there by
+    /// version, other parts need not hear of it.
+    pub fn say(&self, key: &str, value: Value) {
+        if let Some(own) = self.list.write().get_mut(&self.self_address) {
+            own.extend_info.insert(key.to_owned(), value);
+        }
     }
 
     /// All members sorted by address, this node included.

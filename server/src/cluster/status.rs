@@ -56,6 +56,7 @@ pub struct Status {
     /// Told when `serving` is set.
     begins: Notify,
     data_ready: AtomicBool,
+    consensus_ready: AtomicBool,
     overridden: RwLock<Option<ServerStatus>>,
 }
 
@@ -66,6 +67,7 @@ impl Status {
             serving: AtomicBool::new(false),
             begins: Notify::new(),
             data_ready: AtomicBool::new(!wait_for_data),
+            consensus_ready: AtomicBool::new(true),
             overridden: RwLock::new(None),
         }
     }
@@ -84,6 +86,16 @@ impl Status {
         self.serving.load(Ordering::Acquire) || tokio::time::timeout(limit, begins).await.is_ok()
     }
 
+    /// As [`Status::new`]; the node is also DOWN until [`Status::consensus_is_ready`].
+    pub fn waiting_for_consensus(wait_for_data: bool) -> Self {
+        Status { consensus_ready: AtomicBool::new(false), ..Status::new(wait_for_data) }
+    }
+
+    /// There is a leader, and what was committed is here.
+    pub fn consensus_is_ready(&self) {
+        self.consensus_ready.store(true, Ordering::Release);
+    }
+
     /// The data of a peer was loaded.
     pub fn data_is_ready(&self) {
         self.data_ready.store(true, Ordering::Release);
@@ -100,7 +112,8 @@ impl Status {
         if let Some(status) = *self.overridden.read() {
             return status;
         }
-        match (self.serving.load(Ordering::Acquire), self.data_ready.load(Ordering::Acquire)) {
+        let ready = self.data_ready.load(Ordering::Acquire) && self.consensus_ready.load(Ordering::Acquire);
+        match (self.serving.load(Ordering::Acquire), ready) {
             (false, _) => ServerStatus::Starting,
             (true, false) => ServerStatus::Down,
             (true, true) => ServerStatus::Up,

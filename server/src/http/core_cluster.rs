@@ -17,6 +17,7 @@ use crate::cluster::leave;
 use crate::cluster::member::{Member, MemberState};
 use crate::java;
 use crate::node::Node;
+use crate::raft::datum::GROUP;
 
 /// The endpoints.
 pub fn routes() -> Vec<Route> {
@@ -109,7 +110,7 @@ fn server_leave<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 }
 
 /// There is no consensus group on this node, so none is the one asked for.
-fn raft_ops<'a>(_node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
+fn raft_ops<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let commands: Map<String, Value> = json_body(request, SIGNATURES.raft_ops)?;
         let text = |key| match commands.get(key) {
@@ -117,6 +118,13 @@ fn raft_ops<'a>(_node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             Some(other) => other.to_string(),
             None => "null".to_owned(),
         };
+        let is_ours = commands.get("groupId").is_none_or(|group| group == GROUP);
+        if let Some(raft) = node.raft.get().filter(|_| is_ours && !node.settings.standalone) {
+            return match raft.maintain(&text("command"), &text("value")).await {
+                Ok(()) => done(),
+                Err(why) => failed(500, why),
+            };
+        }
         match commands.contains_key("groupId") {
             true => failed(500, format!("not this raft group : {}", text("groupId"))),
             false => failed(500, format!("Not support command : {}", text("command"))),

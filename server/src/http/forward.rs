@@ -10,6 +10,7 @@ use super::error_page;
 use super::instance_beat;
 use super::request::Request;
 use super::response::{JSON, Response};
+use crate::cluster::member::Member;
 use crate::distro::beats::Beat;
 use crate::distro::peer_client::PeerError;
 use crate::java;
@@ -48,10 +49,32 @@ pub async fn filter(node: &Arc<Node>, request: &Request, sent_name: Option<&str>
         return Some(answer);
     }
     let answer = hand_on(node, request, sent_name, &owner).await;
+    if is_finished_here(node, request, &owner, &answer) {
+        return None;
+    }
+    let answer = answer.unwrap_or_else(|error| failed(&owner, &error, &request.path));
     if answer.status == 200 {
         look_after(node, request).await;
     }
     Some(answer)
+}
+
+/// Whether a write that was handed on is done here, too. An official member says `ok` of persistent writes that it
+/// loses for some seconds after each change of leader (compat/spec/jraft.md §8), and one that is frozen says nothing.
+/// Here it changes nothing that is committed already.
+fn is_finished_here(node: &Node, request: &Request, owner: &str, answer: &Result<Response, PeerError>) -> bool {
+    if node.raft.get().is_none() || is_beat(request) || !is_persistent(request) {
+        return false;
+    }
+    let of_tandem = |member: &Member| member.address == owner && member.is_tandem();
+    match answer {
+        Ok(answer) => answer.status == 200 && !node.members.all().iter().any(of_tandem),
+        Err(_) => true,
+    }
+}
+
+fn is_persistent(request: &Request) -> bool {
+    request.params.get("ephemeral").is_some_and(|text| !java::lang_bool(java::trim(text)))
 }
 
 fn is_beat(request: &Request) -> bool {
@@ -62,9 +85,14 @@ fn is_beat(request: &Request) -> bool {
 async fn look_after(node: &Arc<Node>, request: &Request) {
     let params = &request.params;
     let Ok(id) = super::instance::service_id(params) else { return };
-    let persistent = params.get("ephemeral").is_some_and(|text| !java::lang_bool(java::trim(text)));
-    if (persistent || node.relay.holds(&id)) && !is_beat(request) && node.relay.exists() {
-        mirror::look(&node.relay, &id).await;
+    let persistent = is_persistent(request);
+    if is_beat(request) {
+        return;
+    }
+    match node.raft.get() {
+        Some(raft) if persistent || raft.holds(&id) => raft.look().await,
+        None if (persistent || node.relay.holds(&id)) && node.relay.exists() => mirror::look(&node.relay, &id).await,
+        Some(_) | None => {}
     }
 }
 
@@ -86,7 +114,12 @@ async fn in_batch(node: &Arc<Node>, request: &Request, owner: &str) -> Option<Re
     })
 }
 
-async fn hand_on(node: &Arc<Node>, request: &Request, sent_name: Option<&str>, owner: &str) -> Response {
+async fn hand_on(
+    node: &Arc<Node>,
+    request: &Request,
+    sent_name: Option<&str>,
+    owner: &str,
+) -> Result<Response, PeerError> {
     let mut headers = request.headers.clone();
     // A form has become part of the parameters.
     let mut body = if is_form(request) { Bytes::new() } else { request.body.clone() };
@@ -99,10 +132,8 @@ async fn hand_on(node: &Arc<Node>, request: &Request, sent_name: Option<&str>, o
         path = format!("{path}?{parameters}");
     }
     let client = node.distro.client();
-    match client.forward(request.method.clone(), owner, &path, &headers, body).await {
-        Ok((status, body)) => answer(status, body),
-        Err(error) => failed(owner, &error, &request.path),
-    }
+    let (status, body) = client.forward(request.method.clone(), owner, &path, &headers, body).await?;
+    Ok(answer(status, body))
 }
 
 fn failed(owner: &str, error: &PeerError, path: &str) -> Response {

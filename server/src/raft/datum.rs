@@ -20,7 +20,8 @@ pub const GROUP: &str = "naming_persistent_service";
 
 const META_PREFIX: &str = "com.alibaba.nacos.naming.domains.meta.";
 const LIST_PREFIX: &str = "com.alibaba.nacos.naming.iplist.";
-const SWITCH_KEY: &str = "com.alibaba.nacos.naming.domains.meta.00-00---000-NACOS_SWITCH_DOMAIN-000---00-00";
+/// Key of all switches.
+pub const SWITCH_KEY: &str = "com.alibaba.nacos.naming.domains.meta.00-00---000-NACOS_SWITCH_DOMAIN-000---00-00";
 /// A member stores every key in a file of that name; file systems take names up to this long.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -79,8 +80,8 @@ pub struct Entry {
 
 #[derive(Serialize)]
 struct Batch {
-    keys: [String; 1],
-    values: [String; 1],
+    keys: Vec<String>,
+    values: Vec<String>,
 }
 
 impl Entry {
@@ -131,6 +132,11 @@ impl Entry {
         Entry { key: meta_key(id), value: String::new(), operation: "Delete" }
     }
 
+    /// Removes a service's persistent instances.
+    pub fn remove_list(id: &ServiceId) -> Self {
+        Entry { key: list_key(id), value: String::new(), operation: "Delete" }
+    }
+
     /// A datum: key, value and a timestamp that this protocol keeps at 0. `value` is JSON.
     fn write(key: String, value: &[u8]) -> Self {
         let mut json = JsonBuffer::with_capacity(value.len() + 160);
@@ -146,13 +152,20 @@ impl Entry {
 
     /// As it is sent to the leader.
     pub fn into_request(self) -> WriteRequest {
-        let batch = Batch { keys: [STANDARD.encode(self.key)], values: [STANDARD.encode(self.value)] };
-        WriteRequest {
-            group: GROUP.to_owned(),
-            data: serde_json::to_vec(&batch).unwrap_or_default(),
-            operation: self.operation.to_owned(),
-            ..WriteRequest::default()
-        }
+        batch(&[self])
+    }
+}
+
+/// Changes of one kind as one request: members apply them together, in this order. Official members send one at a time
+/// and take more.
+pub fn batch(entries: &[Entry]) -> WriteRequest {
+    let texts = |of: fn(&Entry) -> &str| entries.iter().map(|entry| STANDARD.encode(of(entry))).collect();
+    let batch = Batch { keys: texts(|entry| &entry.key), values: texts(|entry| &entry.value) };
+    WriteRequest {
+        group: GROUP.to_owned(),
+        data: serde_json::to_vec(&batch).unwrap_or_default(),
+        operation: entries.first().map_or("Write", |entry| entry.operation).to_owned(),
+        ..WriteRequest::default()
     }
 }
 

@@ -5,6 +5,7 @@ use super::mirror::assign;
 use super::official::Persisted;
 use crate::naming::consistency::{Consistency, Subject, Write};
 use crate::naming::error::NamingError;
+use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::instances::new_service;
 use crate::naming::registry::Registry;
 use crate::naming::service::{ServiceId, ServiceState};
@@ -16,6 +17,94 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// What the group holds afterwards; `None` when the service is gone.
     pub after: Option<Persisted>,
+    /// Whether the write took away a service that was there.
+    pub removes: bool,
+    /// What it changes beside the group's data.
+    pub local: Local,
+}
+
+/// Where writes to a service are worked out, one after the other.
+#[derive(Debug)]
+pub struct Scratch {
+    id: ServiceId,
+    registry: Registry,
+    start: Option<ServiceState>,
+    before: Option<Persisted>,
+}
+
+impl Scratch {
+    /// Of a service as the group holds it (`before`), with the ephemeral instances that are `here`.
+    pub fn new(id: &ServiceId, here: Option<ServiceState>, before: Option<Persisted>) -> Self {
+        let registry = Registry::new();
+        let start = start_of(id, here, before.as_ref());
+        if let Some(state) = start.clone() {
+            registry.get_or_create(id, || state);
+        }
+        Scratch { id: id.clone(), registry, start, before }
+    }
+
+    /// Runs a write. One that is refused changes nothing.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn run(&self, write: &Write<'_>) -> Result<(), NamingError> {
+        write(&self.registry, &Consistency::permitting())
+    }
+
+    /// What the writes come to. `subject` is [`Subject::Service`] when one of them was to the service itself.
+    ///
+    /// # Errors
+    /// When it would damage the members.
+    pub fn plan(&self, subject: Subject) -> Result<Plan, Poison> {
+        let (id, before) = (&self.id, self.before.as_ref());
+        let Some(service) = self.registry.get(id) else {
+            let entries = before.map(|_| Entry::remove(id)).into_iter().collect();
+            return Ok(Plan { entries, after: None, removes: self.start.is_some(), local: Local::default() });
+        };
+        let checksum = service.view().checksum.clone();
+        let state = service.read();
+        let after = Persisted::of(&state);
+        let instances_changed = match before {
+            Some(before) => before.instances != after.instances,
+            None => !after.instances.is_empty(),
+        };
+        let mut entries = Vec::new();
+        // A service that the members do not know comes before its instances.
+        if subject == Subject::Service || (before.is_none() && instances_changed) {
+            entries.push(Entry::meta(id, &state, &checksum)?);
+        }
+        if instances_changed {
+            entries.push(Entry::list(id, after.instances.values()));
+        }
+        let local = Local::between(self.start.as_ref(), &state);
+        Ok(Plan { entries, after: Some(after), removes: false, local })
+    }
+}
+
+/// What a write changes that no consensus keeps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Local {
+    /// Ephemeral instances that are new or others, or gone.
+    pub ephemeral: Vec<(InstanceKey, Option<Instance>)>,
+    /// Clusters that it only named.
+    pub clusters: Vec<String>,
+}
+
+impl Local {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ephemeral.is_empty() && self.clusters.is_empty()
+    }
+
+    fn between(before: Option<&ServiceState>, after: &ServiceState) -> Self {
+        let known = |key: &InstanceKey| before.and_then(|before| before.ephemeral.get(key));
+        let set = after.ephemeral.iter().filter(|(key, one)| known(key) != Some(*one));
+        let mut ephemeral: Vec<_> = set.map(|(key, one)| (key.clone(), Some(one.clone()))).collect();
+        let gone = before.into_iter().flat_map(|before| before.ephemeral.keys());
+        ephemeral.extend(gone.filter(|key| !after.ephemeral.contains_key(*key)).map(|key| (key.clone(), None)));
+        let is_new = |name: &&String| before.is_none_or(|before| !before.clusters.contains_key(*name));
+        Local { ephemeral, clusters: after.clusters.keys().filter(is_new).cloned().collect() }
+    }
 }
 
 /// Why a write is not to be committed.
@@ -39,38 +128,16 @@ impl Plan {
         subject: Subject,
         write: &Write<'_>,
         here: Option<ServiceState>,
-        before: Option<&Persisted>,
+        before: Option<Persisted>,
     ) -> Result<Self, PlanError> {
-        let scratch = Registry::new();
-        if let Some(state) = start_of(id, here, before) {
-            scratch.get_or_create(id, || state);
-        }
-        write(&scratch, &Consistency::permitting())?;
-        let Some(service) = scratch.get(id) else {
-            let entries = before.map(|_| Entry::remove(id)).into_iter().collect();
-            return Ok(Plan { entries, after: None });
-        };
-        let checksum = service.view().checksum.clone();
-        let state = service.read();
-        let after = Persisted::of(&state);
-        let instances_changed = match before {
-            Some(before) => before.instances != after.instances,
-            None => !after.instances.is_empty(),
-        };
-        let mut entries = Vec::new();
-        // A service that the members do not know comes before its instances.
-        if subject == Subject::Service || (before.is_none() && instances_changed) {
-            entries.push(Entry::meta(id, &state, &checksum)?);
-        }
-        if instances_changed {
-            entries.push(Entry::list(id, after.instances.values()));
-        }
-        Ok(Plan { entries, after: Some(after) })
+        let scratch = Scratch::new(id, here, before);
+        scratch.run(write)?;
+        Ok(scratch.plan(subject)?)
     }
 
     /// That a service goes.
     pub fn removal(id: &ServiceId) -> Self {
-        Plan { entries: vec![Entry::remove(id)], after: None }
+        Plan { entries: vec![Entry::remove(id)], after: None, removes: true, local: Local::default() }
     }
 
     /// Whether what a member shows is what this leads to.
@@ -103,7 +170,7 @@ fn start_of(id: &ServiceId, here: Option<ServiceState>, group: Option<&Persisted
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naming::instance::{Instance, Metadata};
+    use crate::naming::instance::Metadata;
     use crate::naming::selector;
     use crate::naming::services::{self, Settings};
     use crate::naming::{clusters, health_checker, instances, service};
@@ -136,7 +203,7 @@ mod tests {
         let first = Plan::of(&id(), Subject::Instances, &register("a"), None, None).unwrap();
         assert_eq!(kinds(&first), ["Write meta", "Write list"]);
         let before = first.after.unwrap();
-        let second = Plan::of(&id(), Subject::Instances, &register("b"), None, Some(&before)).unwrap();
+        let second = Plan::of(&id(), Subject::Instances, &register("b"), None, Some(before.clone())).unwrap();
         assert_eq!(kinds(&second), ["Write list"]);
         let after = second.after.clone().unwrap();
         assert_eq!(after.instances.len(), 2);
@@ -145,7 +212,7 @@ mod tests {
         let deregister = |registry: &Registry, consistency: &Consistency| {
             instances::deregister(registry, consistency, &id(), &instance("a").key(), false)
         };
-        let third = Plan::of(&id(), Subject::Instances, &deregister, None, Some(&after)).unwrap();
+        let third = Plan::of(&id(), Subject::Instances, &deregister, None, Some(after.clone())).unwrap();
         assert_eq!((kinds(&third), third.after.unwrap().instances.len()), (vec!["Write list".to_owned()], 1));
         let unknown = Plan::of(&id(), Subject::Instances, &deregister, None, None).unwrap();
         assert!(unknown.entries.is_empty());
@@ -163,15 +230,15 @@ mod tests {
         let created = Plan::of(&id(), Subject::Service, &create, None, None).unwrap();
         assert_eq!(kinds(&created), ["Write meta"]);
         // Unknown here, known there.
-        let again = Plan::of(&id(), Subject::Service, &create, None, created.after.as_ref());
+        let again = Plan::of(&id(), Subject::Service, &create, None, created.after.clone());
         assert!(matches!(again, Err(PlanError::Refused(NamingError::Illegal(_)))));
 
-        let plan = Plan::of(&id(), Subject::Instances, &register("a"), Some(here), created.after.as_ref()).unwrap();
+        let plan = Plan::of(&id(), Subject::Instances, &register("a"), Some(here), created.after.clone()).unwrap();
         let after = plan.after.unwrap();
         assert_eq!((after.protect_threshold, after.instances.len()), (0.5, 1), "the ephemeral one is not among them");
 
         let delete = |registry: &Registry, consistency: &Consistency| services::delete(registry, consistency, &id());
-        let gone = Plan::of(&id(), Subject::Service, &delete, None, Some(&after)).unwrap();
+        let gone = Plan::of(&id(), Subject::Service, &delete, None, Some(after.clone())).unwrap();
         assert_eq!((kinds(&gone), gone.is_shown(None)), (vec!["Delete meta".to_owned()], true));
     }
 
@@ -184,7 +251,7 @@ mod tests {
             let cluster = service::Cluster { health_checker, ..service::Cluster::default() };
             clusters::update(registry, consistency, &id(), "C", cluster)
         };
-        let plan = Plan::of(&id(), Subject::Service, &update, None, Some(&held));
+        let plan = Plan::of(&id(), Subject::Service, &update, None, Some(held));
         assert_eq!(plan.map(|_| ()), Err(PlanError::Poison(Poison::Port("BAD".to_owned()))));
     }
 }

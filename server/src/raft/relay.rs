@@ -202,7 +202,7 @@ impl Relay {
         }
         let before = self.unshown(id).or(shown);
         let here = self.registry.get(id).map(|service| service.read().clone());
-        let plan = Plan::of(id, subject, write, here, before.as_ref())?;
+        let plan = Plan::of(id, subject, write, here, before)?;
         if plan.entries.is_empty() {
             // Nothing that the members keep together; what is left of it is this node's alone.
             write(&self.registry, &Consistency::permitting())?;

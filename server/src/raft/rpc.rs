@@ -4,7 +4,7 @@
 //! messages are plain structs and the paths are written out.
 //!
 //! A `ReadRequest` must never be sent to an official member: its leader would write it into the log, and every
-//! follower's state machine would stop for good (§9). There is therefore none here.
+//! follower's state machine would stop for good (§9). There is therefore no call for it here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-const WRITE: &str = "/com.alibaba.nacos.consistency.entity.WriteRequest/_call";
-const GET_LEADER: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$GetLeaderRequest/_call";
+pub(super) const WRITE: &str = "/com.alibaba.nacos.consistency.entity.WriteRequest/_call";
+pub(super) const GET_LEADER: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$GetLeaderRequest/_call";
 
 /// Connecting to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,6 +44,20 @@ pub struct WriteRequest {
     pub operation: String,
     /// Unused by naming.
     #[prost(map = "string, string", tag = "6")]
+    pub extend_info: HashMap<String, String>,
+}
+
+/// A read of the state machine of a group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadRequest {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// What is to be read.
+    #[prost(bytes = "vec", tag = "2")]
+    pub data: Vec<u8>,
+    /// Unused by naming.
+    #[prost(map = "string, string", tag = "3")]
     pub extend_info: HashMap<String, String>,
 }
 
@@ -120,7 +134,13 @@ impl RaftClient {
         self.call(peer, WRITE, request, timeout).await
     }
 
-    async fn call<Q, A>(&self, peer: &str, path: &'static str, message: Q, timeout: Duration) -> Result<A, Status>
+    pub(super) async fn call<Q, A>(
+        &self,
+        peer: &str,
+        path: &'static str,
+        message: Q,
+        timeout: Duration,
+    ) -> Result<A, Status>
     where
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,

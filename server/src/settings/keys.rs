@@ -12,7 +12,7 @@ pub enum Use {
 use Use::{Honoured, Ignored};
 
 const CONFIG: &str = "the configuration service is not offered yet";
-const CONSENSUS: &str = "this node takes no part in the consensus group yet";
+const CONSENSUS: &str = "the consensus of this node needs no such setting";
 const AUTH: &str = "only read when authentication is enabled, which is not offered yet";
 const AT_ONCE: &str = "changes are sent at once";
 const JVM: &str = "concerns the Java runtime";
@@ -58,6 +58,22 @@ pub const KEYS: &[(&str, Use)] = &[
     ("nacos.core.auth.server.identity.value", Honoured("its value")),
     ("management.endpoints.web.exposure.include", Honoured("* or prometheus opens /actuator/prometheus [health,info]")),
     ("management.endpoints.web.exposure.exclude", Honoured("closes endpoints again")),
+    (
+        "nacos.core.protocol.raft.data.snapshot_interval_secs",
+        Honoured("time between snapshots of persistent data, s; 0: none [1800]"),
+    ),
+    (
+        "nacos.core.protocol.raft.data.election_timeout_ms",
+        Honoured("silence of the leader until another is elected; at least 5000 beside official members [5000]"),
+    ),
+    (
+        "nacos.core.protocol.raft.data.rpc_request_timeout_ms",
+        Honoured("wait for the leader's answer to a persistent write, ms [5000]"),
+    ),
+    (
+        "tandem.raft.voter",
+        Honoured("vote, follow and lead in the group naming_persistent_service, with a log on disk [false]"),
+    ),
     (
         "tandem.peer.stream",
         Honoured("between Tandem nodes only what changed, and beats in batches; false: plain Distro [true]"),

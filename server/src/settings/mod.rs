@@ -49,6 +49,8 @@ pub struct Settings {
     pub naming: NamingSettings,
     /// Replication between members.
     pub distro: DistroSettings,
+    /// Consensus on persistent data.
+    pub raft: RaftSettings,
     /// `nacos.core.auth.server.identity.*`: header and value sent with naming calls to peers.
     pub identity: Option<(String, String)>,
     /// Whether `/actuator/prometheus` is open (`management.endpoints.web.exposure.*`); official nodes keep it shut.
@@ -153,6 +155,31 @@ impl Default for DistroSettings {
     }
 }
 
+/// Consensus on persistent data (compat/spec/jraft.md §2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaftSettings {
+    /// `tandem.raft.voter`: this node takes part in the group.
+    pub voter: bool,
+    /// `nacos.core.protocol.raft.data.election_timeout_ms`, when it is set. Between Tandem nodes less than the official
+    /// 5 s is possible.
+    pub election_timeout: Option<Duration>,
+    /// `nacos.core.protocol.raft.data.rpc_request_timeout_ms`: wait for the leader's answer to a write.
+    pub request_timeout: Duration,
+    /// `nacos.core.protocol.raft.data.snapshot_interval_secs`; zero for none.
+    pub snapshot_interval: Duration,
+}
+
+impl Default for RaftSettings {
+    fn default() -> Self {
+        RaftSettings {
+            voter: false,
+            election_timeout: None,
+            request_timeout: Duration::from_millis(5_000),
+            snapshot_interval: Duration::from_secs(1_800),
+        }
+    }
+}
+
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -209,6 +236,7 @@ impl Settings {
             },
             naming: NamingSettings::default(),
             distro: DistroSettings::default(),
+            raft: RaftSettings::default(),
             identity: None,
             prometheus: true,
             log: LogSettings { json: false, level: "info".to_owned() },

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::flags::Flags;
 use super::layers::{Found, Layers, Origin, SettingsError, is_same_key};
 use super::{
-    AddressServer, DistroSettings, LogSettings, LookupKind, MemberSettings, NamingSettings, Note, Settings,
-    environment, keys, properties, self_ip,
+    AddressServer, DistroSettings, LogSettings, LookupKind, MemberSettings, NamingSettings, Note, RaftSettings,
+    Settings, environment, keys, properties, self_ip,
 };
 
 /// All settings, from the values of all sources.
@@ -30,6 +30,7 @@ pub(super) fn settings(home: PathBuf, layers: &Layers) -> Result<Settings, Setti
         members,
         naming: naming(layers)?,
         distro: distro(layers)?,
+        raft: raft(layers)?,
         identity: identity(layers)?,
         prometheus: exposed(layers, "prometheus")?,
         log: log(layers)?,
@@ -174,6 +175,21 @@ fn distro(layers: &Layers) -> Result<DistroSettings, SettingsError> {
         verify_interval: millis(layers, "nacos.core.protocol.distro.data.verify_interval_ms", 5_000, 1)?,
         load_data_retry_delay: millis(layers, "nacos.naming.distro.loadDataRetryDelayMillis", 30_000, 1)?,
         peer_stream: layers.switch("tandem.peer.stream", true)?,
+    })
+}
+
+fn raft(layers: &Layers) -> Result<RaftSettings, SettingsError> {
+    let default = RaftSettings::default();
+    let key = |name: &str| format!("nacos.core.protocol.raft.data.{name}");
+    let election = key("election_timeout_ms");
+    Ok(RaftSettings {
+        voter: layers.switch("tandem.raft.voter", default.voter)?,
+        election_timeout: match layers.get(&election)? {
+            Some(_) => Some(millis(layers, &election, 5_000, 100)?),
+            None => None,
+        },
+        request_timeout: millis(layers, &key("rpc_request_timeout_ms"), 5_000, 100)?,
+        snapshot_interval: Duration::from_secs(number(layers, &key("snapshot_interval_secs"), 1_800, 0, 31_536_000)?),
     })
 }
 
