@@ -5,6 +5,7 @@
 mod checks;
 mod node;
 mod plan;
+mod trouble;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,11 +7,11 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::checks::{Checks, Violation};
-use super::node::{Held, Node, Process, State, command};
+use super::node::{Held, Node, Process, State};
 use super::plan::Plan;
 use crate::raft::core::member::Flaw;
 use crate::raft::core::message::{
-    CallId, Input, MembershipChange, NoAnswer, Output, Proposed, RaftError, Request, Response, Role, Token,
+    CallId, Input, NoAnswer, Output, Proposed, RaftError, Request, Response, Role, Token,
 };
 use crate::raft::core::{Configuration, Entry, Index, PeerId, SnapshotMeta, Term};
 
@@ -66,7 +66,7 @@ struct Caller {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) plan: Plan,
-    rng: SmallRng,
+    pub(super) rng: SmallRng,
     pub(super) now_ms: u64,
     order: u64,
     queue: BinaryHeap<Reverse<At>>,
@@ -77,9 +77,9 @@ pub(super) struct World {
     /// Snapshots on offer, by uri.
     offers: HashMap<String, (SnapshotMeta, State)>,
     pub(super) checks: Checks,
-    tokens: Token,
+    pub(super) tokens: Token,
     /// Nodes that cannot talk across; empty for a whole network.
-    island: BTreeSet<usize>,
+    pub(super) island: BTreeSet<usize>,
     pub(super) calm: bool,
     flaw: Option<Flaw>,
     pub(super) steps: u64,
@@ -136,23 +136,23 @@ impl World {
         world
     }
 
-    fn plan_event(&mut self, in_ms: u64, event: Event) {
+    pub(super) fn plan_event(&mut self, in_ms: u64, event: Event) {
         self.order += 1;
         self.queue.push(Reverse(At { ms: self.now_ms + in_ms, order: self.order, event }));
     }
 
-    fn chance(&mut self, per_mille: u32) -> bool {
+    pub(super) fn chance(&mut self, per_mille: u32) -> bool {
         self.rng.random_range(0..1000) < per_mille
     }
 
-    fn start(&mut self, node: usize) {
+    pub(super) fn start(&mut self, node: usize) {
         let (options, initial) = (self.plan.options.clone(), self.initial.clone());
         self.nodes[node].start(&options, &initial, self.now_ms, self.flaw);
         self.plan_tick(node);
     }
 
     /// Loses what was not durable: of the batches being written the first few may have made it.
-    fn crash(&mut self, node: usize) {
+    pub(super) fn crash(&mut self, node: usize) {
         let Some(process) = &self.nodes[node].process else { return };
         let writing = process.writing.len();
         let made_it = self.rng.random_range(0..=writing);
@@ -473,124 +473,6 @@ impl World {
         self.serve_reads(node)
     }
 
-    fn client(&mut self) -> Result<(), Violation> {
-        if self.calm {
-            return Ok(());
-        }
-        let pause = self.rng.random_range(0..=self.plan.client_pause_ms_max);
-        self.plan_event(pause, Event::Client);
-        let node = self.rng.random_range(0..self.nodes.len());
-        if self.nodes[node].process.is_none() {
-            return Ok(());
-        }
-        if self.chance(400) {
-            self.tokens += 1;
-            self.checks.asks(self.tokens);
-            return self.input(node, Input::Read(self.tokens));
-        }
-        // Mostly where it has a chance.
-        let leader = self
-            .nodes
-            .iter()
-            .position(|it| it.process.as_ref().is_some_and(|process| process.member.status().role == Role::Leader));
-        let node = leader.filter(|_| self.rng.random_range(0..8) > 0).unwrap_or(node);
-        self.propose(node)
-    }
-
-    pub(super) fn propose(&mut self, node: usize) -> Result<(), Violation> {
-        let count = self.rng.random_range(1..=self.plan.batch_max);
-        let mut proposals = Vec::new();
-        for _ in 0..count {
-            self.tokens += 1;
-            self.checks.asks(self.tokens);
-            proposals.push((self.tokens, command(self.tokens, self.rng.random_range(0..16))));
-        }
-        self.input(node, Input::Propose(proposals))
-    }
-
-    fn fault(&mut self) -> Result<(), Violation> {
-        let pause = self.rng.random_range(1..=self.plan.fault_pause_ms_max);
-        self.plan_event(pause, Event::Fault);
-        if self.calm {
-            return Ok(());
-        }
-        let node = self.rng.random_range(0..self.nodes.len());
-        match self.rng.random_range(0..100) {
-            0..12 => self.crash(node),
-            // Back at once, as a supervisor does it.
-            12..30 => {
-                self.crash(node);
-                self.start(node);
-            }
-            30..50 if self.nodes[node].process.is_none() => self.start(node),
-            30..40 => {}
-            40..50 => {
-                // The leader alone, or with few.
-                let leader = self.leader();
-                self.island = (0..self.nodes.len()).filter(|_| self.rng.random_bool(0.1)).chain(leader).collect();
-            }
-            50..60 => {
-                self.island = (0..self.nodes.len()).filter(|_| self.rng.random_bool(0.4)).collect();
-            }
-            60..72 => self.island.clear(),
-            72..86 => {
-                let to = self.rng.random_range(0..self.nodes.len());
-                let to = Some(self.nodes[to].peer.clone()).filter(|_| self.rng.random_bool(0.8));
-                self.at_leader(|token| Input::Transfer(token, to))?;
-            }
-            _ => {
-                let change = self.draw_change();
-                self.at_leader(|token| Input::ChangePeers(token, change))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn draw_change(&mut self) -> MembershipChange {
-        let peer = self.nodes[self.rng.random_range(0..self.nodes.len())].peer.clone();
-        match self.rng.random_range(0..3) {
-            0 => MembershipChange::Add(peer),
-            1 => MembershipChange::Remove(peer),
-            _ => {
-                let chosen: Vec<PeerId> =
-                    self.nodes.iter().filter(|_| self.rng.random_bool(0.6)).map(|node| node.peer.clone()).collect();
-                MembershipChange::To(chosen)
-            }
-        }
-    }
-
-    pub(super) fn leader(&self) -> Option<usize> {
-        let leads = |node: &Node| {
-            let process = node.process.as_ref()?;
-            let status = process.member.status();
-            (status.role == Role::Leader).then_some(status.term)
-        };
-        let leaders = self.nodes.iter().enumerate().filter_map(|(at, node)| leads(node).map(|term| (term, at)));
-        leaders.max().map(|(_, at)| at)
-    }
-
-    fn at_leader(&mut self, input: impl FnOnce(Token) -> Input) -> Result<(), Violation> {
-        let Some(leader) = self.leader() else { return Ok(()) };
-        self.tokens += 1;
-        self.input(leader, input(self.tokens))
-    }
-
-    fn save_snapshot(&mut self, node: usize) -> Result<(), Violation> {
-        let Some(process) = &self.nodes[node].process else { return Ok(()) };
-        let state = process.state.clone();
-        let Some(meta) = process.member.snapshot_meta(state.index) else { return Ok(()) };
-        let latest = self.nodes[node].snapshot.as_ref().map_or(0, |(meta, _)| meta.last_included_index);
-        if meta.last_included_index <= latest {
-            return Ok(());
-        }
-        self.nodes[node].snapshot = Some((meta.clone(), state));
-        if self.chance(self.plan.crash_between) {
-            self.crash(node);
-            return Ok(());
-        }
-        self.input(node, Input::SnapshotSaved(meta))
-    }
-
     /// Whether a leader has committed all it has.
     pub(super) fn is_idle(&self, leader: usize) -> bool {
         let process = self.nodes[leader].process.as_ref();
@@ -607,16 +489,5 @@ impl World {
             format!("{peer}: {status:?}, committed {commit}, applied {state}, log {log:?}")
         });
         lines.collect::<Vec<_>>().join("\n")
-    }
-
-    /// No more faults: everybody is up and can talk.
-    pub(super) fn heal(&mut self) {
-        self.calm = true;
-        self.island.clear();
-        for node in 0..self.nodes.len() {
-            if self.nodes[node].process.is_none() {
-                self.start(node);
-            }
-        }
     }
 }
