@@ -28,7 +28,7 @@ pub fn hash_order<T, K: Borrow<str>>(items: &mut [T], presized: bool, key: impl 
 }
 
 /// As [`hash_order`], for a table that starts with `capacity` places and doubles when three quarters are taken.
-pub fn concurrent_order<T>(items: &mut [T], mut capacity: usize, key: impl Fn(&T) -> String) {
+pub fn sized_hash_order<T>(items: &mut [T], mut capacity: usize, key: impl Fn(&T) -> String) {
     while items.len() * 4 > capacity * 3 {
         capacity *= 2;
     }

@@ -131,7 +131,7 @@ impl Distro {
         let mut writer = MapWriter::new();
         let mut ids: Vec<ServiceId> = keys.into_iter().filter_map(datum::service_of).collect();
         // The order of the official hash table, which starts with 128 places.
-        java::concurrent_order(&mut ids, 128, datum::key);
+        java::sized_hash_order(&mut ids, 128, datum::key);
         ids.dedup();
         for id in ids {
             if let Some(service) = self.registry.get(&id) {
@@ -149,7 +149,7 @@ impl Distro {
         let mut writer = MapWriter::new();
         let mut services = self.registry.services();
         // The order of the official concurrent hash table, which starts with 2048 places.
-        java::concurrent_order(&mut services, 2048, |service| datum::key(service.id()));
+        java::sized_hash_order(&mut services, 2048, |service| datum::key(service.id()));
         for service in services {
             let state = service.read();
             if state.has_datum {

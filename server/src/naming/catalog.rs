@@ -13,6 +13,7 @@ use super::service::{Cluster, Service, ServiceState};
 use super::validate::{group_of, name_of};
 use super::view::{clusters_in_order, instances_in_order};
 use super::{health_checker, selector};
+use crate::java;
 
 /// `GET service`.
 pub fn service_detail(service: &Service) -> Vec<u8> {
@@ -213,7 +214,10 @@ pub fn services_with_instances_json(services: &[Arc<Service>]) -> Vec<u8> {
         let (id, state) = (service.id(), service.read());
         json.raw("{\"serviceName\":").string(name_of(&id.name)).raw(",\"groupName\":").string(group_of(&id.name));
         json.raw(",\"clusterMap\":{");
-        for (at, (cluster, instances)) in instances_in_order(&state).into_iter().enumerate() {
+        let mut clusters = instances_in_order(&state);
+        // This answer has a table of its own, which starts with eight places.
+        java::sized_hash_order(&mut clusters, 8, |(name, _)| (*name).to_owned());
+        for (at, (cluster, instances)) in clusters.into_iter().enumerate() {
             json.raw(if at > 0 { "," } else { "" }).string(cluster).raw(":{\"hosts\":");
             json.array(instances, |json, instance| {
                 json.raw("{\"valid\":").bool(instance.healthy);

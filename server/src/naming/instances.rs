@@ -226,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn equal_addresses_in_two_clusters_keep_their_own_health() {
+        let (registry, consistency, id) = setup();
+        let elsewhere = Instance { cluster_name: "c1".into(), healthy: false, ..instance("10.0.0.1") };
+        for one in [instance("10.0.0.1"), elsewhere, instance("10.0.0.2")] {
+            register(&registry, &consistency, &id, one).unwrap();
+        }
+        let service = registry.get(&id).unwrap();
+        let health: Vec<bool> = service.read().ephemeral.values().map(|one| one.healthy).collect();
+        assert_eq!(health, [true, false, true]);
+    }
+
+    #[test]
     fn a_refused_patch_changes_nothing() {
         let (registry, consistency, id) = setup();
         register(&registry, &consistency, &id, instance("10.0.0.1")).unwrap();

@@ -71,11 +71,14 @@ pub fn apply(
             }
             for key in keys {
                 if let Some(instance) = state.instances_mut(kind).get_mut(&key) {
-                    let known = instance.metadata.get_or_insert_default();
-                    edit(known, metadata, action);
-                    if kind && action == Action::Update {
-                        instance.hashed_metadata = table_after(instance.hashed_metadata, metadata.len(), known.len());
-                        hash_order(known, instance.hashed_metadata);
+                    // Null is left only where nothing is to be removed, and stays so.
+                    if let Some(known) = instance.metadata.as_mut() {
+                        edit(known, metadata, action);
+                        if kind && action == Action::Update {
+                            instance.hashed_metadata =
+                                table_after(instance.hashed_metadata, metadata.len(), known.len());
+                            hash_order(known, instance.hashed_metadata);
+                        }
                     }
                     updated.push(format!("{}:{}", key.datum_key(), if kind { "ephemeral" } else { "persist" }));
                     change = change.merge(written(kind));
@@ -157,6 +160,9 @@ mod tests {
         let of = |ip: &str| service.read().ephemeral.values().find(|one| one.ip == ip).unwrap().metadata.clone();
         assert_eq!(of("b"), None);
         assert!(of("a").is_some());
+        // Nothing to remove: it goes through, and null stays.
+        let both = apply(&registry, &consistency, &id, &targets, &Metadata::new(), Action::Remove).unwrap();
+        assert_eq!((both.len(), of("b")), (2, None));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //!
 //! Left out is what damages the real server for the sequences after it, or is kept different on purpose
 //! (`compat/DIFFERENCES.md`): a service named `x@@` where it would be created (D7), `checkPort` that is zero or no
-//! number (D5), `healthChecker=null` (D6), a beat without `ip` (D1), a `clientIP` that cannot be resolved (D9), port 0 (N8), null values in metadata (N9).
+//! number (D5), `healthChecker=null` (D6), a beat without `ip` (D1), a `clientIP` that cannot be resolved (D9), one
+//! address in two clusters of a service (B21), port 0 (N8), null values in metadata (N9).
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -168,6 +169,9 @@ pub(super) fn cluster() -> BoxedStrategy<String> {
     of(&["DEFAULT", "c1", "C2"], &["a_b", "", " c1 ", "服", "c.1"])
 }
 
+/// Clusters other than the default one whose instances have networks of their own.
+const CLUSTERS_APART: [&str; 6] = ["c1", "C2", "a_b", " c1 ", "服", "c.1"];
+
 /// How services are named in a call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Naming {
@@ -224,8 +228,9 @@ pub(super) fn service(naming: Naming) -> BoxedStrategy<Pairs> {
         .boxed()
 }
 
-/// Address and cluster of an instance. Those at 127.2 are in one cluster only: a batch that names an instance with
-/// another cluster than its own makes the real server lose it (D2).
+/// Address and cluster of an instance. Each cluster has a network of its own at 127.1, because the real server mixes up
+/// the health of equal addresses in two clusters (B21). Those at 127.2 are in one cluster only: a batch that names an
+/// instance with another cluster than its own makes the real server lose it (D2).
 pub(super) fn address(cluster: &'static str) -> BoxedStrategy<Pairs> {
     let port =
         of(&["80", "8080", "{open_port}"], &["-1", "65536", "2147483647", "x", "", " 80 ", "+80", "٨٠", "2147483648"]);
@@ -240,6 +245,8 @@ pub(super) fn address(cluster: &'static str) -> BoxedStrategy<Pairs> {
     let home = home.prop_map(|(ip, cluster)| (ip.to_owned(), cluster.map(str::to_owned)));
     (prop_oneof![60 => roaming, 40 => home], port)
         .prop_map(move |((ip, at), port)| {
+            let network = CLUSTERS_APART.iter().position(|name| at.as_deref() == Some(name)).map_or(0, |n| n + 1);
+            let ip = ip.replace("127.1.0.", &format!("127.1.{network}."));
             let mut pairs = vec![("ip".to_owned(), ip), ("port".to_owned(), port)];
             pairs.extend(at.map(|it| (cluster.to_owned(), it)));
             pairs
@@ -265,7 +272,7 @@ pub(super) fn beat() -> BoxedStrategy<String> {
         r#""ip":"127.1.0.1","port":80"#,
         r#""ip":"127.2.0.1","port":80"#,
         r#""ip":"127.2.0.2","port":80,"cluster":"c1""#,
-        r#""ip":"127.1.0.2","port":8080,"cluster":"c1""#,
+        r#""ip":"127.1.1.2","port":8080,"cluster":"c1""#,
         r#""ip":"127.1.0.3","port":80,"cluster":"DEFAULT""#,
     ]);
     let more = of(
