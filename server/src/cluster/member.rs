@@ -16,7 +16,8 @@ const TANDEM_STREAM: &str = "tandemStream";
 pub const STREAM_VERSION: u32 = 1;
 const RAFT_PORT: &str = "raftPort";
 const VERSION: &str = "version";
-const LAST_REFRESH_TIME: &str = "lastRefreshTime";
+/// `extendInfo` key with the time of the last report, or for a node itself of the last thing it said there.
+pub const LAST_REFRESH_TIME: &str = "lastRefreshTime";
 /// Keys whose change official nodes announce to their parts (compat/spec/membership.md §3).
 const BASIC_KEYS: [&str; 7] = ["site", "adWeight", RAFT_PORT, "weight", VERSION, TANDEM, TANDEM_STREAM];
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::conf::Entry;
-use super::member::{Member, MemberState, Outcome};
+use super::member::{LAST_REFRESH_TIME, Member, MemberState, Outcome};
 use super::ring::Ring;
 use crate::clock::now_ms;
 use crate::settings::Settings;
@@ -66,6 +66,7 @@ impl Members {
     pub fn say(&self, key: &str, value: Value) {
         if let Some(own) = self.list.write().get_mut(&self.self_address) {
             own.extend_info.insert(key.to_owned(), value);
+            own.extend_info.insert(LAST_REFRESH_TIME.to_owned(), Value::from(now_ms()));
         }
     }
 
