@@ -5,7 +5,7 @@
 //! instance. The row without a variant is the last subscriber of each sample; then come the subscriber on the node that
 //! was written to, and those on the others, because a change reaches the former without any replication. A mixed
 //! cluster also gets a row per direction, from the kind of node that was written to to the kind of each other node
-//! that has a subscriber ([`super::directions`]).
+//! that has a subscriber (`experiment::directions`).
 
 use std::time::Duration;
 

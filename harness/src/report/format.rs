@@ -172,7 +172,7 @@ pub(super) fn visible(text: &str) -> String {
         .collect()
 }
 
-/// [`visible`] on one line: what stands in a table cell or a list item.
+/// `visible` on one line: what stands in a table cell or a list item.
 pub fn one_line(text: &str, limit: usize) -> String {
     visible(&cut(text, limit)).replace(['\n', '\t'], " ")
 }

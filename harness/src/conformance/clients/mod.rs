@@ -2,11 +2,11 @@
 //!
 //! - [`sdk`]: which clients, and what their programs are made of
 //! - [`toolchain`]: what each needs on this machine
-//! - [`install`]: from sources and pinned packages to something that runs, in the cache
+//! - `install`: from sources and pinned packages to something that runs, in the cache
 //! - [`script`]: the steps, and what a program reports of each
-//! - [`program`]: one run of one program
+//! - `program`: one run of one program
 //! - [`pairs`]: which node is written to, and which other one is subscribed to
-//! - [`witness`]: what the harness looks at itself: an instance without heartbeats, push counters, what is left
+//! - `witness`: what the harness looks at itself: an instance without heartbeats, push counters, what is left
 //! - [`judge`]: from reports to verdicts; pure
 //! - [`session`]: the whole run
 

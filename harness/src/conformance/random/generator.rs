@@ -1,6 +1,6 @@
 //! Sequences of calls, made by proptest from a seed: the same seed and number give the same sequence.
 //!
-//! Left out, so that sequences can share one pair of servers: what [`values`](super::values) says, patches and updates
+//! Left out, so that sequences can share one pair of servers: what `values` says, patches and updates
 //! that are refused half-way (D3, D4), switches that cannot be put back (`masters`, `limitedUrlMap`), that change when
 //! the server answers at all (`overriddenServerStatus`) or start what depends on time (`check`), and listings of all
 //! namespaces.

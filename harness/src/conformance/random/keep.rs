@@ -108,7 +108,7 @@ pub fn cases(shrunk: &Shrunk, origin: Origin) -> String {
 /// recordings. Returns how many cases.
 ///
 /// # Errors
-/// When the file is not one that [`write`] wrote, a case gets no answer, or something cannot be written.
+/// When the file is not one that [`write()`] wrote, a case gets no answer, or something cannot be written.
 pub async fn keep(file: &Path, reference: &Cluster, version: &str, compat: &Path) -> Result<usize> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let Some(cases) = text.strip_prefix(head()) else { bail!("{} is no case file of --random", file.display()) };

@@ -4,7 +4,7 @@
 //! # Layout
 //! - [`archive`]: the zip file and its checksum
 //! - [`meta`]: the record beside it
-//! - [`receive`]: one that comes from the leader
+//! - `receive`: one that comes from the leader
 //!
 //! A snapshot is written aside and takes its name in one step; what is found half-written at start is removed.
 

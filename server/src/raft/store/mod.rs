@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //! - [`record`]: records with their checksums; entries as JRaft keeps them
-//! - [`file`]: the file itself: made whole or not at all, opened, repaired
+//! - [`mod@file`]: the file itself: made whole or not at all, opened, repaired
 
 pub mod file;
 pub mod record;

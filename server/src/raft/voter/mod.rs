@@ -7,10 +7,10 @@
 //! out again. An official leader does not look at that.
 //!
 //! # Layout
-//! - [`attempt`]: one attempt of a write
-//! - [`draft`]: writes to one service at the same time, committed as one
-//! - [`serve`]: writes and reads that other members send to this one as the leader
-//! - [`turns`]: one change of a service at a time
+//! - `attempt`: one attempt of a write
+//! - `draft`: writes to one service at the same time, committed as one
+//! - `serve`: writes and reads that other members send to this one as the leader
+//! - `turns`: one change of a service at a time
 
 mod attempt;
 mod draft;
