@@ -67,7 +67,7 @@ pub fn write(shrunk: &Shrunk, origin: Origin, folder: &Path) -> Result<PathBuf> 
 pub fn head() -> &'static str {
     "# Sequences that generated calls (`tandem conform --random`) once answered differently.\n#\n\
      # Format: compat/cases/README.md. Answers: compat/recordings, by id.\n\
-     area = \"generated\"\norder = 175\nspec = \"naming-api.md\"\nsince = \"1.4.1\"\n"
+     area = \"generated\"\norder = 910\nspec = \"naming-api.md\"\nsince = \"1.4.1\"\n"
 }
 
 /// The cases of a difference, as they stand in a case file.
