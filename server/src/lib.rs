@@ -14,6 +14,7 @@
 //! - [`clock`]: the time that travels
 //! - [`java`]: the corners of the Java runtime that show on the wire
 
+pub mod accept;
 pub mod clock;
 pub mod cluster;
 pub mod distro;

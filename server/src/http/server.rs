@@ -15,15 +15,14 @@ use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::response::Response;
 use super::routes::{self, Router};
 use super::wire::{Seen, Wire};
 use super::{error_page, pipeline, wire};
+use crate::accept;
 use crate::node::Node;
 
 /// Connections served at a time; Tomcat's default. Further ones wait in the backlog.
@@ -38,53 +37,15 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: &str = "timeout=60";
 /// How long connections may finish what they serve when the node stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Pause after a failed accept (out of file descriptors), so that it does not spin.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` completes, then lets open requests finish for a bounded time.
 pub async fn serve(listener: TcpListener, node: Arc<Node>, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
     let router = Arc::new(Router::new(routes::all()));
-    let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            permit = Arc::clone(&connections).acquire_owned() => {
-                let Ok(permit) = permit else { break };
-                tokio::select! {
-                    () = &mut shutdown => break,
-                    accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, plain(peer), permit)),
-                }
-            }
-        };
-        let (stream, peer, permit) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-                continue;
-            }
-        };
-        let connection = connection(stream, peer, Arc::clone(&node), Arc::clone(&router));
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%peer, %error, "connection ended");
-            }
-            drop(permit);
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
+    let connection = |stream, peer| connection(stream, peer, Arc::clone(&node), Arc::clone(&router));
+    if !accept::serve(listener, CONNECTIONS_MAX, DRAIN_MAX, shutdown, connection).await {
         warn!("requests still open after {} s are dropped", DRAIN_MAX.as_secs());
     }
     Ok(())
-}
-
-/// An IPv4 address that came through an IPv6 socket, as an IPv4 address.
-fn plain(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 fn connection(

@@ -18,14 +18,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
-use tracing::{debug, warn};
+use tokio::sync::oneshot;
+use tracing::debug;
 
 use super::frame::{self, Answer, Code, Failure};
 use super::{CLI, MESSAGE_BYTES_MAX, METHOD, NACOS, RAFT};
+use crate::accept;
 use crate::raft::driver::RaftGroup;
 use crate::raft::driver::network::Readers;
 use crate::raft::rpc::{ReadRequest, Response as NacosResponse, WriteRequest};
@@ -36,7 +36,6 @@ const CONNECTIONS_MAX: usize = 256;
 const STREAMS_MAX: u32 = 1_024;
 /// How long a message may take to arrive; the line behind it waits.
 const BODY_READ_MAX: Duration = Duration::from_secs(10);
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// A connection whose other end is gone is noticed after these two.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -73,38 +72,8 @@ impl RaftServer {
 
     /// Serves until `shutdown` completes.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let graceful = GracefulShutdown::new();
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                () = &mut shutdown => break,
-                permit = Arc::clone(&connections).acquire_owned() => {
-                    let Ok(permit) = permit else { break };
-                    tokio::select! {
-                        () = &mut shutdown => break,
-                        accepted = listener.accept() => accepted.map(|(stream, _)| (stream, permit)),
-                    }
-                }
-            };
-            match accepted {
-                Ok((stream, permit)) => {
-                    let connection = graceful.watch(connection(Arc::clone(&self), stream));
-                    tokio::spawn(async move {
-                        if let Err(error) = connection.await {
-                            debug!(%error, "a raft connection ended");
-                        }
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a raft connection");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                }
-            }
-        }
-        drop(listener);
-        let _ = tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await;
+        let connection = |stream, _| connection(Arc::clone(&self), stream);
+        accept::serve(listener, CONNECTIONS_MAX, DRAIN_MAX, shutdown, connection).await;
     }
 
     /// Hands a message on; what it returns is awaited out of line.
