@@ -8,6 +8,7 @@
 //! - [`expiry`]: beats that stop and ports that close, until every node shows it
 //! - [`agreement`]: random operations, then whether all nodes hold the same
 //! - [`restart_recovery`]: every node killed and restarted under load
+//! - [`fault`]: scenarios of faults under load, recorded first and judged later
 //! - [`snapshot_load`]: one node that joins a filled cluster
 //! - [`fixture`]: the instances that the load works on
 //! - [`bulk`], [`census`], [`visibility`], [`load`]: what several experiments need
@@ -21,6 +22,7 @@ pub mod census;
 pub mod deregister_latency;
 mod directions;
 pub mod expiry;
+pub mod fault;
 pub mod fixture;
 pub mod load;
 pub mod load_beat;

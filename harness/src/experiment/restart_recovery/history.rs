@@ -208,7 +208,7 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
 }
 
 /// Ascending numbers as text, `0-4,7`: most services are shown in full, and a run has tens of thousands of reads.
-mod spans {
+pub(crate) mod spans {
     use std::fmt::Write as _;
 
     use serde::de::Error as _;
@@ -217,7 +217,7 @@ mod spans {
     /// More numbers than any service of a run has.
     const NUMBERS_MAX: usize = 1_000_000;
 
-    pub(super) fn serialize<S: Serializer>(numbers: &[u32], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(numbers: &[u32], serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = String::new();
         let mut rest = numbers;
         while let Some((&first, _)) = rest.split_first() {
@@ -233,7 +233,7 @@ mod spans {
         serializer.serialize_str(&text)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut numbers = Vec::new();
         for span in text.split(',').filter(|it| !it.is_empty()) {

@@ -1,0 +1,5 @@
+//! Fault scenarios: the same timeline of faults under the same load at every target, recorded first and judged later.
+//!
+//! - [`history`]: what happened, as JSON lines; everything else is worked out from it
+
+pub mod history;
