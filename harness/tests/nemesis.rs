@@ -1,0 +1,113 @@
+//! Faults done to real clusters whose nodes live in namespaces of their own, each with the proof that it had effect.
+//!
+//! Where the machine allows no namespaces these tests say so and are skipped; `TANDEM_REQUIRE_NAMESPACES=1` makes that
+//! a failure.
+
+// A test that cannot go on panics, in its helpers as well.
+#![allow(clippy::unwrap_used)]
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tandem::client::{Instance, NacosClient};
+use tandem::nemesis::{Action, Clocks, apply, proof, proof_within};
+use tandem::network::{self, ClientSide, Endpoint, Rule};
+use tandem::target::{Cluster, LaunchOptions, Network, launch};
+
+/// Generous, for a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a test on the client side of namespaces, or says why not.
+fn with_namespaces<F>(test: impl FnOnce(ClientSide) -> F + Send + 'static)
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    if let Err(why) = network::check() {
+        assert!(std::env::var_os(network::REQUIRE_VARIABLE).is_none_or(|it| it != "1"), "{why}");
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(network::inside(test)).unwrap();
+}
+
+async fn launched(target: &str, side: ClientSide) -> Cluster {
+    let options = LaunchOptions {
+        network: Network::Own { side, seed: 1, clocks: Clocks::Real },
+        ready_timeout: PATIENCE,
+        ..LaunchOptions::default()
+    };
+    launch(&target.parse().unwrap(), &options).await.unwrap()
+}
+
+fn clients(cluster: &Cluster) -> Vec<NacosClient> {
+    cluster.nodes.iter().map(NacosClient::new).collect()
+}
+
+fn instance(service: &str, ip: &str) -> Instance {
+    Instance::kept(service, ip.to_owned(), 80, Duration::from_secs(60))
+}
+
+async fn shows(client: &NacosClient, service: &str, instance: &Instance) -> bool {
+    client.list(service).await.is_ok_and(|listing| listing.shows(instance))
+}
+
+async fn wait_until_all_show(clients: &[NacosClient], service: &str, instance: &Instance) -> Duration {
+    let begun = Instant::now();
+    for client in clients {
+        while !shows(client, service, instance).await {
+            assert!(begun.elapsed() < PATIENCE, "{} does not show {instance:?}", client.address());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    begun.elapsed()
+}
+
+#[test]
+fn a_partition_keeps_what_is_registered_on_one_side_from_the_other_until_it_heals() {
+    with_namespaces(async |side| {
+        let mut cluster = launched("3xtandem", side).await;
+        let clients = clients(&cluster);
+        let (before, during) = (instance("s", "10.0.0.1"), instance("s", "10.0.0.2"));
+        clients[1].register(&before).await?;
+        wait_until_all_show(&clients, "s", &before).await;
+
+        let groups = vec![vec![Endpoint::Node(0)], vec![Endpoint::Node(1), Endpoint::Node(2)]];
+        let partition = apply(&mut cluster, &Action::Partition { groups, one_way: false }).await?;
+        clients[1].register(&during).await?;
+        wait_until_all_show(&clients[1..], "s", &during).await;
+        let bit = proof_within(&cluster, &partition, PATIENCE).await;
+        assert!(bit.bit, "{bit:?}");
+        assert!(!shows(&clients[0], "s", &during).await, "it came through a cut link");
+        assert!(shows(&clients[0], "s", &before).await, "clients reach the node that is cut off");
+
+        let healed = apply(&mut cluster, &Action::HealNetwork).await?;
+        wait_until_all_show(&clients, "s", &during).await;
+        let passing = proof(&cluster, &healed).await;
+        assert!(passing.bit, "{passing:?}");
+        cluster.shutdown().await
+    });
+}
+
+#[test]
+fn a_delayed_link_delays_what_is_sent_over_it_and_nothing_else() {
+    with_namespaces(async |side| {
+        let mut cluster = launched("3xtandem", side).await;
+        let clients = clients(&cluster);
+        let rule = Rule { delay: Duration::from_millis(300), ..Rule::default() };
+        let (from, to) = (vec![Endpoint::Node(0)], vec![Endpoint::Node(2)]);
+        let delayed = apply(&mut cluster, &Action::Links { from, to, rule }).await?;
+        let one = instance("s", "10.0.0.1");
+        let begun = Instant::now();
+        clients[0].register(&one).await?;
+        wait_until_all_show(&clients[..2], "s", &one).await;
+        let undisturbed = begun.elapsed();
+        wait_until_all_show(&clients, "s", &one).await;
+        let disturbed = begun.elapsed();
+        assert!(undisturbed < Duration::from_millis(300), "{undisturbed:?}");
+        assert!(disturbed >= Duration::from_millis(300), "{disturbed:?}");
+        let bit = proof(&cluster, &delayed).await;
+        assert!(bit.bit && bit.what.contains("delayed"), "{bit:?}");
+        cluster.shutdown().await
+    });
+}
