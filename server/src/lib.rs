@@ -18,6 +18,7 @@ pub mod accept;
 pub mod clock;
 pub mod cluster;
 pub mod distro;
+mod flaw;
 pub mod health;
 pub mod health_check;
 pub mod http;
@@ -27,5 +28,7 @@ pub mod node;
 pub mod peer_http;
 pub mod raft;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 pub mod tasks;
 pub mod telemetry;

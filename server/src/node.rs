@@ -113,8 +113,7 @@ impl Node {
     pub async fn start(&self) -> anyhow::Result<()> {
         self.lookup.start().await?;
         if !self.settings.standalone {
-            let reporter = Reporter::new(Arc::clone(&self.members), &self.settings, self.tasks.clone());
-            self.tasks.spawn("reporter", reporter.run());
+            self.start_reporter();
         }
         self.start_raft().await?;
         self.start_naming();
@@ -122,6 +121,12 @@ impl Node {
         self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
         self.status.serves();
         Ok(())
+    }
+
+    /// Tells the other members of this one, and finds out how they are.
+    pub(crate) fn start_reporter(&self) {
+        let reporter = Reporter::new(Arc::clone(&self.members), &self.settings, self.tasks.clone());
+        self.tasks.spawn("reporter", reporter.run());
     }
 
     async fn start_raft(&self) -> anyhow::Result<()> {
@@ -153,12 +158,6 @@ impl Node {
         });
         let upkeep = checksum_upkeep::run(Arc::clone(&self.registry), Arc::clone(&self.switches));
         self.tasks.spawn("checksums", upkeep);
-        let naming = &self.settings.naming;
-        let distro = Arc::clone(&self.distro);
-        let responsible = Box::new(move |service: &str| distro.responsible(service));
-        let switches = Arc::clone(&self.switches);
-        let expiry = Expiry::new(Arc::clone(&self.registry), responsible, switches, naming.expire_instance);
-        self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
         let distro = Arc::clone(&self.distro);
         let responsible = Box::new(move |service: &str| distro.responsible(service));
         let checks = HealthCheck::new(Arc::clone(&self.registry), responsible, Arc::clone(&self.switches));
@@ -170,6 +169,17 @@ impl Node {
             Arc::clone(&self.switches),
         );
         self.tasks.spawn("push", push.run());
+        self.start_upkeep();
+    }
+
+    /// Takes away whose beats stopped, and services that stay empty.
+    pub(crate) fn start_upkeep(&self) {
+        let naming = &self.settings.naming;
+        let distro = Arc::clone(&self.distro);
+        let responsible = Box::new(move |service: &str| distro.responsible(service));
+        let switches = Arc::clone(&self.switches);
+        let expiry = Expiry::new(Arc::clone(&self.registry), responsible, switches, naming.expire_instance);
+        self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
         let clean = CleanSettings {
             enabled: naming.empty_service_auto_clean,
             initial_delay: naming.empty_service_initial_delay,

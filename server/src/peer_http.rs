@@ -12,6 +12,11 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+#[cfg(test)]
+use crate::simulation;
 
 /// Below the 20 s after which Tomcat may close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(15);
@@ -51,10 +56,23 @@ pub struct Call {
     pub body: Bytes,
 }
 
-/// Sends calls to members, never through a proxy; connections are kept and shared.
+/// The body of an answer, still to be [`read`].
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// As it arrives.
+    Wire(Incoming),
+    /// From a simulated node.
+    #[cfg(test)]
+    Whole(Bytes),
+}
+
+/// Sends calls to members, never through a proxy; connections are kept and shared. A simulation takes the place of the
+/// network here, and nowhere else.
 #[derive(Debug, Clone)]
 pub struct PeerHttp {
     client: Client<HttpConnector, Full<Bytes>>,
+    #[cfg(test)]
+    connect_timeout: Duration,
 }
 
 impl PeerHttp {
@@ -68,31 +86,64 @@ impl PeerHttp {
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .http1_title_case_headers(true)
             .build(connector);
-        PeerHttp { client }
+        PeerHttp {
+            client,
+            #[cfg(test)]
+            connect_timeout,
+        }
+    }
+
+    /// Whether a member accepts a connection within `limit`; nothing is sent.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reach(&self, address: &str, limit: Duration) -> Result<(), PeerError> {
+        #[cfg(test)]
+        if let Some(process) = simulation::current() {
+            return process.reach(address, limit).await;
+        }
+        match timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(PeerError::Refused),
+            Err(_) => Err(PeerError::ConnectTimeout),
+        }
     }
 
     /// The head of the answer; its body is still to be [`read`].
     ///
     /// # Errors
     /// When there was no answer.
-    pub async fn begin(&self, call: Call) -> Result<Response<Incoming>, PeerError> {
-        self.client.request(request(call)?).await.map_err(of_hyper)
+    pub async fn begin(&self, call: Call) -> Result<Response<AnswerBody>, PeerError> {
+        #[cfg(test)]
+        if let Some(process) = simulation::current() {
+            return process.call(call, self.connect_timeout).await;
+        }
+        self.client.request(request(call)?).await.map(wire).map_err(of_hyper)
     }
 
     /// As [`Self::begin`], with `silence` between the connection and the head of the answer.
     ///
     /// # Errors
     /// When there was no answer.
-    pub async fn begin_within(&self, call: Call, silence: Duration) -> Result<Response<Incoming>, PeerError> {
+    pub async fn begin_within(&self, call: Call, silence: Duration) -> Result<Response<AnswerBody>, PeerError> {
+        #[cfg(test)]
+        if let Some(process) = simulation::current() {
+            let answer = timeout(self.connect_timeout + silence, process.call(call, self.connect_timeout)).await;
+            return answer.map_err(|_| PeerError::Timeout)?;
+        }
         let mut request = request(call)?;
         let mut connection = capture_connection(&mut request);
         let mut sending = std::pin::pin!(self.client.request(request));
         tokio::select! {
-            answer = &mut sending => return answer.map_err(of_hyper),
+            answer = &mut sending => return answer.map(wire).map_err(of_hyper),
             _ = connection.wait_for_connection_metadata() => {}
         }
-        tokio::time::timeout(silence, sending).await.map_err(|_| PeerError::Timeout)?.map_err(of_hyper)
+        timeout(silence, sending).await.map_err(|_| PeerError::Timeout)?.map(wire).map_err(of_hyper)
     }
+}
+
+fn wire(answer: Response<Incoming>) -> Response<AnswerBody> {
+    answer.map(AnswerBody::Wire)
 }
 
 fn request(call: Call) -> Result<Request<Full<Bytes>>, PeerError> {
@@ -109,7 +160,12 @@ fn request(call: Call) -> Result<Request<Full<Bytes>>, PeerError> {
 ///
 /// # Errors
 /// When it breaks off or is larger than [`ANSWER_BYTES_MAX`].
-pub async fn read(mut body: Incoming) -> Result<Bytes, PeerError> {
+pub async fn read(body: AnswerBody) -> Result<Bytes, PeerError> {
+    let mut body = match body {
+        AnswerBody::Wire(body) => body,
+        #[cfg(test)]
+        AnswerBody::Whole(body) => return Ok(body),
+    };
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| PeerError::Transport(error.to_string()))?;

@@ -3,9 +3,25 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+
+/// Runs a task of a node beside the present one.
+pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(placed(work))
+}
+
+/// Work that is to run as a task of its own, on the node whose task this is. There is one per process; but a simulation
+/// has several, and stops, pauses and kills them apart.
+#[cfg(not(test))]
+pub(crate) fn placed<F: Future>(work: F) -> F {
+    work
+}
+
+#[cfg(test)]
+pub(crate) use crate::simulation::placed;
 
 /// The background tasks of one node. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -19,17 +35,18 @@ impl Tasks {
     /// stops, so it must hold nothing there that needs finishing; what does waits for [`Tasks::stopping`] itself.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move {
+        self.tracker.spawn(placed(async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = work => debug!(task = name, "task ended"),
             }
-        });
+        }));
     }
 
     /// As [`Tasks::spawn`], for work that looks at [`Tasks::stopping`] itself and needs time to finish.
     pub fn spawn_until_done(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(work);
+        self.tracker.spawn(placed(work));
     }
 
     /// Completes once the node stops.

@@ -132,6 +132,11 @@ impl Member {
         self.extend_text(VERSION)
     }
 
+    /// Whether it said anything of itself yet; the list of members names its address alone.
+    pub fn has_reported(&self) -> bool {
+        self.extend_info.contains_key(VERSION) || self.extend_info.contains_key(LAST_REFRESH_TIME)
+    }
+
     /// Whether its own report said it is a Tandem node.
     pub fn is_tandem(&self) -> bool {
         self.extend_text(TANDEM).is_some()

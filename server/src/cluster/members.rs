@@ -96,6 +96,11 @@ impl Members {
         self.list.read().keys().any(|address| address.contains(text))
     }
 
+    /// Whether the member said anything of itself yet.
+    pub fn has_reported(&self, address: &str) -> bool {
+        self.list.read().get(address).is_some_and(Member::has_reported)
+    }
+
     /// Whether the member said it is a Tandem node.
     pub fn is_tandem(&self, address: &str) -> bool {
         self.list.read().get(address).is_some_and(Member::is_tandem)

@@ -80,6 +80,7 @@ impl Reporter {
                 }
             }
             tokio::select! {
+                biased;
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;

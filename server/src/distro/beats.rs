@@ -64,7 +64,7 @@ impl Distro {
             }
         };
         if idle {
-            tokio::spawn(send_all(Arc::clone(self), owner.to_owned()));
+            crate::tasks::spawn(send_all(Arc::clone(self), owner.to_owned()));
         }
         match answered.await {
             Ok(Err(PeerError::Status(..))) => None,

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -19,6 +20,7 @@ use tokio::sync::futures::Notified;
 use super::Distro;
 use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
+use crate::flaw::{Flaw, is_broken};
 use crate::naming::service::ServiceId;
 
 /// A list that is offered to its heir.
@@ -30,7 +32,7 @@ pub(super) struct Offer {
 }
 
 /// By service.
-pub(super) type Offers = HashMap<ServiceId, Offer>;
+pub(super) type Offers = IndexMap<ServiceId, Offer>;
 
 /// What is sent of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,16 @@ impl HandOver {
         unsettled || state.offers.get(heir).is_some_and(|offers| offers.contains_key(id))
     }
 
+    /// Keeps those offers to whom `understood` holds, and has the others looked at.
+    fn keep(&self, understood: impl Fn(&str, What) -> bool) {
+        let mut state = self.state.lock();
+        for (heir, offers) in &mut state.offers {
+            offers.retain(|_, offer| understood(heir, offer.what));
+        }
+        drop(state);
+        self.added.notify_waiters();
+    }
+
     /// What is to be handed over to this peer.
     pub(super) fn offers(&self, heir: &str) -> Offers {
         self.state.lock().offers.get(heir).cloned().unwrap_or_default()
@@ -87,7 +99,7 @@ impl HandOver {
         if let Some(offers) = self.state.lock().offers.get_mut(heir) {
             for id in ids {
                 if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.number == sent.number)) {
-                    offers.remove(id);
+                    offers.swap_remove(id);
                 }
             }
         }
@@ -100,6 +112,12 @@ impl HandOver {
                 offers.entry(id.clone()).and_modify(|offer| offer.what = What::Whole);
             }
         }
+    }
+
+    /// Lists that did not reach their heir yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().offers.values().map(Offers::len).sum()
     }
 
     /// Woken when there is more. Arm it before looking.
@@ -124,7 +142,12 @@ impl Distro {
     pub(super) fn ring_moved(&self, now: Arc<Ring>) {
         let own = self.members.self_address();
         let mut state = self.hand_over.state.lock();
-        let Some(before) = state.ring.replace(Arc::clone(&now)).filter(|before| *before != now) else { return };
+        let Some(before) = state.ring.replace(Arc::clone(&now)).filter(|before| *before != now) else {
+            drop(state);
+            // Somebody may have said what it is, to whom something was offered before that was known.
+            self.hand_over.keep(|heir, what| self.understands(heir, what));
+            return;
+        };
         state.number += 1;
         let number = state.number;
         // What did not arrive before the ring moved again is of no use to whom it was for.
@@ -134,16 +157,12 @@ impl Distro {
             let (former, heir) = (before.owner(&id.name), now.owner(&id.name));
             let Some(heir) = heir.filter(|heir| *heir != own && former != Some(*heir)) else { continue };
             let what = if former == Some(own) { What::Whole } else { What::Digest };
-            // Plain Distro has no way to say that a list is a mere copy.
-            let understood = match what {
-                What::Whole => self.members.is_tandem(heir),
-                What::Digest => self.members.stream_version(heir).is_some(),
-            };
+            let understood = self.understands(heir, what);
             let known = {
                 let list = service.read();
                 !list.ephemeral.is_empty() || !list.removals.is_empty()
             };
-            if understood && known {
+            if understood && known && !is_broken(Flaw::KeepsToItself) {
                 state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, number });
             }
         }
@@ -151,5 +170,21 @@ impl Distro {
         state.moved_at = now_ms();
         drop(state);
         self.hand_over.added.notify_waiters();
+    }
+
+    /// Whether an offer can be made to this heir. One that was put on the list a moment ago may turn out to be a Tandem
+    /// node yet: what it is offered waits until it has said what it is.
+    fn understands(&self, heir: &str, what: What) -> bool {
+        !self.members.has_reported(heir)
+            || match what {
+                What::Whole => self.members.is_tandem(heir),
+                // Plain Distro has no way to say that a list is a mere copy.
+                What::Digest => self.members.stream_version(heir).is_some(),
+            }
+    }
+
+    /// What is to be handed over to this peer, once it has said what it is.
+    pub(super) fn offers_to(&self, heir: &str) -> Offers {
+        if self.members.has_reported(heir) { self.hand_over.offers(heir) } else { Offers::new() }
     }
 }

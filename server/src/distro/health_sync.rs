@@ -136,7 +136,7 @@ impl Distro {
             }
             let mut waiting = self.pulls.waiting.lock();
             if waiting.len() < WAITING_MAX && waiting.insert(id.clone()) {
-                tokio::spawn(pull(Arc::clone(self), source.to_owned(), id));
+                crate::tasks::spawn(pull(Arc::clone(self), source.to_owned(), id));
             }
         }
         true

@@ -9,13 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::net::TcpStream;
 
 use super::Distro;
 use super::datum::{read_map, service_of};
 use super::merge::Trust;
 use super::peer_client::PeerError;
 use crate::clock::now_ms;
+use crate::flaw::{Flaw, is_broken};
 
 /// How long a peer may take to accept a connection. Whoever is down or cut off must not hold up a start; and a
 /// kernel accepts for a process however busy that is.
@@ -79,11 +79,8 @@ async fn attempt(distro: &Arc<Distro>, head_max: Duration) -> bool {
 }
 
 async fn ask(distro: &Distro, peer: &str, head_max: Duration) -> Result<Bytes, PeerError> {
-    match tokio::time::timeout(ACCEPT_MAX, TcpStream::connect(peer)).await {
-        Ok(Ok(_)) => distro.client.datums(peer, head_max).await,
-        Ok(Err(_)) => Err(PeerError::Refused),
-        Err(_) => Err(PeerError::ConnectTimeout),
-    }
+    distro.client.reach(peer, ACCEPT_MAX).await?;
+    distro.client.datums(peer, head_max).await
 }
 
 /// Puts a snapshot in place. A list that a peer pushed meanwhile is newer and stays; to what was only written here
@@ -92,6 +89,9 @@ async fn ask(distro: &Distro, peer: &str, head_max: Duration) -> Result<Bytes, P
 pub(super) fn apply(distro: &Distro, body: &[u8]) -> Result<usize, serde_json::Error> {
     let map = read_map(body, now_ms())?;
     let services = map.len();
+    if is_broken(Flaw::IgnoresSnapshot) {
+        return Ok(services);
+    }
     for (key, datum) in map {
         let (Some(id), Some(instances)) = (service_of(&key), datum.instances) else { continue };
         if distro.receipt(&id).is_some() {

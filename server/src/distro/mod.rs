@@ -154,6 +154,22 @@ impl Distro {
         self.receipts.lock().retain(|id, _| self.registry.get(id).is_some());
     }
 
+    /// What should have come to an end in a cluster that is at peace, and does not, in words.
+    #[cfg(test)]
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let (receipts, services) = (self.receipts.lock().len(), self.registry.len());
+        // Those of services that went since the last round of checksums are still there.
+        if receipts > services + 100 {
+            found.push(format!("{receipts} receipts of {services} services"));
+        }
+        let offers = self.hand_over.waiting();
+        if offers > 0 {
+            found.push(format!("{offers} lists were never handed over"));
+        }
+        found
+    }
+
     fn receipt(&self, id: &ServiceId) -> Option<Instant> {
         self.receipts.lock().get(id).copied()
     }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response};
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::hand_on;
 use super::stream::Answer;
-use crate::peer_http::{self, ANSWER_BYTES_MAX, Call, PeerHttp, too_large};
+use crate::peer_http::{self, ANSWER_BYTES_MAX, AnswerBody, Call, PeerHttp, too_large};
 use headers::PeerHeaders;
 
 mod headers;
@@ -110,6 +109,14 @@ impl PeerClient {
             body_of(answer?).await
         };
         timeout(SNAPSHOT_TIMEOUT, whole).await.map_err(|_| PeerError::Timeout)?
+    }
+
+    /// Whether a peer accepts a connection within `limit`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reach(&self, peer: &str, limit: Duration) -> Result<(), PeerError> {
+        self.http.reach(peer, limit).await
     }
 
     /// Reports service checksums, `POST /service/status` (compat/spec/membership.md §6.1).
@@ -238,7 +245,7 @@ pub fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, KEPT).to_string()
 }
 
-async fn body_of(answer: Response<Incoming>) -> Result<Bytes, PeerError> {
+async fn body_of(answer: Response<AnswerBody>) -> Result<Bytes, PeerError> {
     let status = answer.status();
     let body = read(answer).await?;
     // 304 counts as success for official senders.
@@ -249,7 +256,7 @@ async fn body_of(answer: Response<Incoming>) -> Result<Bytes, PeerError> {
     Err(PeerError::Status(status.as_u16(), text))
 }
 
-async fn read(answer: Response<Incoming>) -> Result<Bytes, PeerError> {
+async fn read(answer: Response<AnswerBody>) -> Result<Bytes, PeerError> {
     let gzip = answer.headers().get("content-encoding").is_some_and(|encoding| encoding == "gzip");
     let body = peer_http::read(answer.into_body()).await?;
     if gzip { unzip(&body) } else { Ok(body) }

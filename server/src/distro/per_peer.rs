@@ -1,13 +1,13 @@
 //! Rounds of calls to all peers in which a silent peer delays nobody: its next call waits for its own last one only.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use tokio_util::task::AbortOnDropHandle;
 
 /// The calls under way, one per peer at most; they end when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct PerPeer(HashMap<String, AbortOnDropHandle<()>>);
+pub(super) struct PerPeer(BTreeMap<String, AbortOnDropHandle<()>>);
 
 impl PerPeer {
     /// Starts a call, unless the last one to this peer is still under way: false then.
@@ -16,7 +16,7 @@ impl PerPeer {
         if self.0.contains_key(peer) {
             return false;
         }
-        self.0.insert(peer.to_owned(), AbortOnDropHandle::new(tokio::spawn(call)));
+        self.0.insert(peer.to_owned(), AbortOnDropHandle::new(crate::tasks::spawn(call)));
         true
     }
 }

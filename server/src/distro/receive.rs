@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::datum::{self, MapWriter, read_map};
@@ -161,7 +162,7 @@ impl Distro {
 
     /// Compares a peer's checksums with ours; pulls what differs, drops what it no longer has (§8.3). Returns when
     /// that is done.
-    pub async fn receive_checksums(&self, source: &str, checksums: HashMap<String, String>, sender: Sender<'_>) {
+    pub async fn receive_checksums(&self, source: &str, checksums: IndexMap<String, String>, sender: Sender<'_>) {
         if !self.verifying.lock().insert(source.to_owned()) {
             return;
         }
@@ -180,7 +181,7 @@ impl Distro {
     pub(super) fn compare(
         &self,
         source: &str,
-        checksums: &HashMap<String, String>,
+        checksums: &IndexMap<String, String>,
         sender: Sender<'_>,
     ) -> Option<Vec<String>> {
         let tandem = sender != Sender::Official;

@@ -6,7 +6,7 @@
 //! list is read when it is sent, never earlier. Tandem peers are told what changed ([`super::stream`]), others get
 //! whole lists.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::hand_over::{Offers, What};
 use super::peer_client::PeerError;
 use super::stream::outgoing::{How, Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
+use crate::flaw::{Flaw, is_broken};
 use crate::naming::changes::{Change, Changes};
 use crate::naming::service::ServiceId;
 use crate::telemetry::metrics;
@@ -39,7 +40,7 @@ const REOPENED_MAX: u32 = 3;
 /// Keeps one task per peer until dropped.
 pub(super) async fn run(distro: Arc<Distro>) {
     let mut membership = distro.members.subscribe();
-    let mut tasks: HashMap<String, PeerTask> = HashMap::new();
+    let mut tasks: BTreeMap<String, PeerTask> = BTreeMap::new();
     loop {
         let ring = Arc::clone(&membership.borrow_and_update());
         distro.ring_moved(ring);
@@ -74,7 +75,7 @@ impl PeerTask {
             distro: Arc::clone(distro),
             address,
         };
-        PeerTask(tokio::spawn(peer.run()))
+        PeerTask(crate::tasks::spawn(peer.run()))
     }
 }
 
@@ -167,7 +168,7 @@ impl Peer {
 
     fn next_changes(&mut self) -> (Message, usize) {
         let distro = Arc::clone(&self.distro);
-        self.offers = distro.hand_over.offers(&self.address);
+        self.offers = distro.offers_to(&self.address);
         let offers = &self.offers;
         // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
         let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
@@ -211,11 +212,12 @@ impl Peer {
             if let Some(changed) = self.changes.next().now_or_never() {
                 self.add(changed);
             }
-            self.pending.extend(distro.hand_over.offers(&self.address).into_keys());
+            self.pending.extend(distro.offers_to(&self.address).into_keys());
             if !self.pending.is_empty() {
                 return;
             }
             tokio::select! {
+                biased;
                 changed = self.changes.next() => self.add(changed),
                 () = offered => {}
             }
@@ -256,7 +258,7 @@ impl Peer {
     /// The next request: the oldest pending services with their lists as they are now. Services that have gone are
     /// left out.
     fn take_batch(&mut self) -> (Vec<ServiceId>, usize, Vec<u8>) {
-        self.offers = self.distro.hand_over.offers(&self.address);
+        self.offers = self.distro.offers_to(&self.address);
         let mut writer = MapWriter::new();
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);
@@ -289,7 +291,9 @@ impl Peer {
             (self.failures, self.refusals) = (0, 0);
             return;
         }
-        self.pending.extend(batch);
+        if !is_broken(Flaw::DropsRetry) {
+            self.pending.extend(batch);
+        }
         metrics::sync_failed(&self.address);
         metrics::sync_backlog(&self.address, self.pending.len(), self.waiting_since.elapsed());
         if self.failures == 0 {
@@ -298,8 +302,16 @@ impl Peer {
         let pause = (RETRY_MIN * 2u32.saturating_pow(self.failures.min(10))).min(self.distro.settings.sync_retry_delay);
         self.failures += 1;
         // Jitter keeps several nodes from hitting a returning one together.
-        let pause = pause.mul_f64(rand::random_range(0.8..1.2));
+        let pause = pause.mul_f64(jitter());
         self.membership.mark_unchanged();
         let _ = tokio::time::timeout(pause, self.membership.changed()).await;
     }
+}
+
+fn jitter() -> f64 {
+    #[cfg(test)]
+    if let Some(process) = crate::simulation::current() {
+        return process.jitter();
+    }
+    rand::random_range(0.8..1.2)
 }

@@ -1,7 +1,8 @@
 //! What peers call: the official `DistroController` (compat/spec/distro.md §6).
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use super::request::Request;
 use super::response::{ApiError, Response};
@@ -46,7 +47,7 @@ fn put_checksum<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
             return Err(ApiError::internal("Required String parameter 'source' is not present"));
         };
         let body = json_body(request, SYNC_CHECKSUM)?;
-        let checksums: HashMap<String, String> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
+        let checksums: IndexMap<String, String> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
         node.distro.receive_checksums(source, checksums, sender(node, request)).await;
         Ok(Response::text("ok"))
     })

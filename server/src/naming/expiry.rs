@@ -21,6 +21,7 @@ use super::registry::Registry;
 use super::service::{Service, ServiceId};
 use super::switches::Switches;
 use crate::clock::now_ms;
+use crate::flaw::{Flaw, is_broken};
 
 /// Time between two looks at a service.
 pub const PERIOD: Duration = Duration::from_secs(5);
@@ -78,6 +79,9 @@ impl Expiry {
         loop {
             let next = due.peek().map(|Reverse((instant, _))| *instant + GRAIN);
             tokio::select! {
+                // In this order, so that no stream of changes puts off what is due.
+                biased;
+                () = until(next) => self.look_at_due(&mut watched, &mut due),
                 changed = changes.next() => {
                     for (id, change) in changed {
                         if change.removed && self.registry.get(&id).is_none() {
@@ -101,7 +105,6 @@ impl Expiry {
                         one.responsible = responsible;
                     }
                 }
-                () = until(next) => self.look_at_due(&mut watched, &mut due),
             }
         }
     }
@@ -142,8 +145,9 @@ impl Expiry {
                 one.since = now_ms();
             }
             one.responsible = responsible;
-            if responsible && self.switches.get().health_check_enabled {
-                self.look_at(&service, one.since, now_ms());
+            if (responsible || is_broken(Flaw::JudgesOthers)) && self.switches.get().health_check_enabled {
+                let since = if is_broken(Flaw::JudgesCopies) { 0 } else { one.since };
+                self.look_at(&service, since, now_ms());
             }
             one.next = now + PERIOD;
             due.push(Reverse((one.next, id)));

@@ -7,6 +7,7 @@
 use indexmap::IndexMap;
 
 use super::instance::{Instance, InstanceKey};
+use crate::flaw::{Flaw, is_broken};
 
 /// How long a removal is remembered, ms. Older records are found nowhere: a node that hears nothing of the owner for so
 /// long has taken it for dead (20 s, compat/spec/distro.md §4.1) and seen the instance expire (35 s) since.
@@ -35,6 +36,9 @@ pub struct Removals {
 impl Removals {
     /// Remembers that records with a last beat up to `until` were removed. Both times in ms since the epoch.
     pub fn record(&mut self, key: InstanceKey, until: i64, now: i64) {
+        if is_broken(Flaw::ForgetsRemovals) {
+            return;
+        }
         let until = self.removed.shift_remove(&key).map_or(until, |known| known.until.max(until));
         if self.removed.len() >= REMEMBERED_MAX {
             self.removed.shift_remove_index(0);

@@ -14,6 +14,7 @@ use super::{Checksums, PERIOD, Report};
 use crate::distro::Distro;
 use crate::naming::changes::Changes;
 use crate::naming::service::ServiceId;
+use crate::tasks::placed;
 
 /// Flips within this go together.
 const GRAIN: Duration = Duration::from_millis(20);
@@ -71,7 +72,7 @@ async fn tell_all(distro: Arc<Distro>, mut changes: Changes) {
         for (address, owed) in owed.iter_mut().filter(|(_, owed)| !owed.busy && !owed.services.is_empty()) {
             owed.busy = true;
             let services = std::mem::take(&mut owed.services);
-            sending.spawn(tell(Arc::clone(&distro), address.clone(), services));
+            sending.spawn(placed(tell(Arc::clone(&distro), address.clone(), services)));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
@@ -13,6 +14,7 @@ use super::super::receive::Sender;
 use super::Answer;
 use super::fingerprint::{self, Digest};
 use crate::clock::now_ms;
+use crate::flaw::{Flaw, is_broken};
 use crate::naming::changes::Change;
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
@@ -164,7 +166,7 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
         return Applied::Before;
     }
     // Changes say nothing to a list that is to be merged.
-    if digest != since.base || !matches!(trust, Trust::Owner { .. }) {
+    if (digest != since.base || !matches!(trust, Trust::Owner { .. })) && !is_broken(Flaw::AppliesBlindly) {
         return Applied::Not;
     }
     let Some(removed) =
@@ -172,13 +174,13 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
     else {
         return Applied::Not;
     };
-    let put: HashMap<InstanceKey, Instance> = put.into_iter().map(|instance| (instance.key(), instance)).collect();
+    let put: IndexMap<InstanceKey, Instance> = put.into_iter().map(|instance| (instance.key(), instance)).collect();
     let (gone, kept): (Vec<_>, Vec<_>) = ours.into_iter().partition(|(one, _)| removed.contains(one));
     let result: Digest = kept.iter().map(|(one, _)| *one).chain(put.values().map(fingerprint::of)).collect();
     let usable = |key: &InstanceKey| !key.ip.is_empty() && cluster_name_syntax(&key.cluster).is_ok();
     // A record that is put beside the kept one of the same instance would make the digest right and the list wrong.
     let doubled = kept.iter().any(|(_, key)| put.contains_key(*key));
-    if result.to_string() != since.result || doubled || !put.keys().all(usable) {
+    if result.to_string() != since.result && !is_broken(Flaw::AppliesBlindly) || doubled || !put.keys().all(usable) {
         return Applied::Not;
     }
     let gone: HashSet<InstanceKey> =

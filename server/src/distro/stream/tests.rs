@@ -408,7 +408,7 @@ impl World {
     fn verify(&mut self) {
         for source in 0..NODES {
             let Some(body) = verify::body(&self.nodes[source].distro) else { continue };
-            let checksums: HashMap<String, String> = serde_json::from_slice(&body).unwrap();
+            let checksums: indexmap::IndexMap<String, String> = serde_json::from_slice(&body).unwrap();
             let ring = self.nodes[source].members.ring().addresses().join(",");
             let address = self.nodes[source].members.self_address();
             let sender = Sender::Tandem { address, ring: &ring };

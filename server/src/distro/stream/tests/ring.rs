@@ -270,7 +270,7 @@ impl Life {
             let Some(body) = verify::body(&self.world.nodes[source].distro).filter(|_| source != peer) else {
                 continue;
             };
-            let checksums: HashMap<String, String> = serde_json::from_slice(&body).unwrap();
+            let checksums: indexmap::IndexMap<String, String> = serde_json::from_slice(&body).unwrap();
             let ring = self.world.nodes[source].members.ring().addresses().join(",");
             let address = self.address(source);
             let sender = Sender::Tandem { address: &address, ring: &ring };

@@ -1,0 +1,329 @@
+//! What must hold whatever happens.
+//!
+//! While it happens:
+//! - no service is emptied: a node that has shown instances of a service since its start shows some as long as the
+//!   clients of that service beat and are answered; unless it was responsible for 30 s without hearing any of their
+//!   beats, or follows one who was;
+//! - a node that starts and reaches the others does not begin empty;
+//! - nothing panics.
+//!
+//! Some time after the end of all faults:
+//! - all nodes hold the same records, with the same checksums;
+//! - who beats is on every node, and healthy;
+//! - who has left, and was told so, is nowhere, even before its record would have expired;
+//! - who is gone in any way is nowhere, once the official window is over;
+//! - nothing is left to hand over, and no queue has outgrown what there is.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::network::Host;
+use super::place::elapsed_ms;
+use super::plan::Plan;
+use crate::distro::checksum::checksum;
+use crate::naming::instance::Instance;
+use crate::naming::service::ServiceId;
+use crate::node::Node;
+use crate::peer_http::Call;
+
+/// Without a beat for this long, an instance is removed by whom is responsible, ms.
+const DELETE_MS: u64 = 30_000;
+/// Beats come every 5 s; whoever was not answered for longer may be missed.
+const BEAT_GAP_MS: u64 = 12_000;
+/// Looking back this far covers all that a node can know.
+const MEMORY_MS: u64 = 50_000;
+/// The port of the first client.
+const FIRST_CLIENT: i32 = 1_000;
+
+/// What was broken, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Violation(pub(super) String);
+
+/// What is known of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not registered yet, or not sure to be.
+    Unsure,
+    Beating,
+    /// It was told that it is deregistered. `surely`: no request of its was on its way any more.
+    Left {
+        surely: bool,
+    },
+    Dead,
+}
+
+#[derive(Debug)]
+struct Client {
+    state: State,
+    answered_ms: u64,
+    /// When it last had to do without an answer for too long.
+    missed_ms: u64,
+    /// Who took its last deregistration.
+    taken_by: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    clients: Vec<Client>,
+    /// Registrations and beats on their way, by client.
+    open: HashMap<usize, u32>,
+    /// When a responsible node last heard a client, by node.
+    heard: HashMap<(usize, usize), u64>,
+    /// Nodes that have shown the first service, and since when they hold themselves responsible for it.
+    served: HashSet<usize>,
+    responsible: HashMap<usize, u64>,
+    /// When a node emptied it for want of beats.
+    starved: HashMap<usize, u64>,
+    violation: Option<Violation>,
+    emptied: u64,
+}
+
+/// All that was seen so far.
+pub(super) struct Checks {
+    services: usize,
+    clocks_agree: bool,
+    book: Arc<Mutex<Book>>,
+}
+
+/// A client's request, until this is dropped.
+pub(super) struct Open {
+    book: Arc<Mutex<Book>>,
+    clients: Vec<usize>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut book = self.book.lock();
+        for client in &self.clients {
+            if let Some(count) = book.open.get_mut(client) {
+                *count -= 1;
+            }
+        }
+    }
+}
+
+impl Checks {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let client = || Client { state: State::Unsure, answered_ms: 0, missed_ms: 0, taken_by: None };
+        let book = Book { clients: (0..plan.clients).map(|_| client()).collect(), ..Book::default() };
+        Checks { services: plan.services, clocks_agree: plan.clocks_agree(), book: Arc::new(Mutex::new(book)) }
+    }
+
+    pub(super) fn violated(&self, what: String) {
+        self.book.lock().violation.get_or_insert(Violation(format!("at {} ms: {what}", elapsed_ms())));
+    }
+
+    pub(super) fn verdict(&self) -> Result<(), Violation> {
+        self.book.lock().violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// How often the first service was emptied for a good reason.
+    pub(super) fn emptied(&self) -> u64 {
+        self.book.lock().emptied
+    }
+
+    // === requests ===
+
+    pub(super) fn begins(&self, call: &Call) -> Open {
+        let creates = call.method != http::Method::DELETE && call.method != http::Method::GET;
+        let clients = if creates { clients_of(call) } else { Vec::new() };
+        let mut book = self.book.lock();
+        for client in &clients {
+            *book.open.entry(*client).or_default() += 1;
+        }
+        Open { book: Arc::clone(&self.book), clients }
+    }
+
+    /// A request was answered by this node.
+    pub(super) fn ended(&self, call: &Call, open: &Open, to: usize, status: u16, node: &Node) {
+        let mut book = self.book.lock();
+        if status != 200 {
+            return;
+        }
+        if call.method == http::Method::DELETE {
+            for client in clients_of(call) {
+                if node.distro.responsible(&service_of(client, self.services).name) {
+                    book.clients[client].taken_by = Some(to);
+                }
+            }
+        }
+        for client in &open.clients {
+            if node.distro.responsible(&service_of(*client, self.services).name) {
+                book.heard.insert((to, *client), elapsed_ms());
+            }
+        }
+    }
+
+    // === clients ===
+
+    pub(super) fn beats(&self, client: usize) {
+        let mut book = self.book.lock();
+        let client = &mut book.clients[client];
+        let now = elapsed_ms();
+        if client.state != State::Beating || now - client.answered_ms > BEAT_GAP_MS {
+            client.missed_ms = now;
+        }
+        (client.state, client.answered_ms) = (State::Beating, now);
+    }
+
+    /// Nothing is expected of it from now on.
+    pub(super) fn is_unsure(&self, client: usize) {
+        self.book.lock().clients[client].state = State::Unsure;
+    }
+
+    pub(super) fn left(&self, client: usize) {
+        let mut book = self.book.lock();
+        let surely = book.open.get(&client).is_none_or(|count| *count == 0);
+        book.clients[client].state = State::Left { surely };
+    }
+
+    pub(super) fn died(&self, client: usize) {
+        self.book.lock().clients[client].state = State::Dead;
+    }
+
+    // === nodes ===
+
+    pub(super) fn stopped(&self, node: usize) {
+        let mut book = self.book.lock();
+        book.served.remove(&node);
+        book.responsible.remove(&node);
+        book.heard.retain(|(heard_by, _), _| *heard_by != node);
+        // What it alone knew is lost with it.
+        for client in book.clients.iter_mut().filter(|client| client.taken_by == Some(node)) {
+            if let State::Left { surely } = &mut client.state {
+                *surely = false;
+            }
+        }
+    }
+
+    pub(super) fn responsibility(&self, at: usize, node: &Node) {
+        let mut book = self.book.lock();
+        if node.distro.responsible(&service(0).name) {
+            book.responsible.entry(at).or_insert_with(elapsed_ms);
+        } else {
+            book.responsible.remove(&at);
+        }
+    }
+
+    /// Looks at the first service, whose clients stay.
+    pub(super) fn look(&self, at: usize, node: &Node) {
+        if !shown(node, &service(0)).is_empty() {
+            self.book.lock().served.insert(at);
+            return;
+        }
+        let owner = node.members.owner(&service(0).name);
+        let mut book = self.book.lock();
+        if !book.served.remove(&at) {
+            return;
+        }
+        book.emptied += 1;
+        let now = elapsed_ms();
+        let ours = |client: &usize| client % self.services == 0;
+        let well = |client: &Client| {
+            client.state == State::Beating
+                && now - client.answered_ms <= BEAT_GAP_MS
+                && (client.missed_ms + MEMORY_MS < now || client.missed_ms < 6_000)
+        };
+        let all_well = (0..book.clients.len()).filter(ours).all(|client| well(&book.clients[client]));
+        if !all_well {
+            return;
+        }
+        let silent = |client: usize| book.heard.get(&(at, client)).is_none_or(|heard| heard + DELETE_MS <= now);
+        let long_responsible = book.responsible.get(&at).is_some_and(|since| since + DELETE_MS <= now);
+        if long_responsible && (0..book.clients.len()).filter(ours).all(silent) {
+            book.starved.insert(at, now);
+            return;
+        }
+        let follows = owner.and_then(|owner| super::network::index(&owner));
+        if follows.and_then(|owner| book.starved.get(&owner)).is_some_and(|starved| starved + MEMORY_MS > now) {
+            return;
+        }
+        drop(book);
+        self.violated(format!("node {at} shows nothing of a service whose clients beat"));
+    }
+
+    // === the end ===
+
+    /// `over`: long enough after the last fault that whoever is gone must be nowhere.
+    pub(super) fn final_state(&self, hosts: &[(usize, Host)], over: bool) {
+        for number in 0..self.services {
+            let id = service(number);
+            let lists: Vec<(usize, Vec<Instance>)> =
+                hosts.iter().map(|(at, host)| (*at, shown(&host.node, &id))).collect();
+            let Some((first, expected)) = lists.first() else { return };
+            for (at, list) in &lists {
+                if list != expected || checksum(list) != checksum(expected) {
+                    let text = |list: &[Instance]| {
+                        let one = |one: &Instance| format!("{}{}", one.port, if one.healthy { "" } else { "!" });
+                        list.iter().map(one).collect::<Vec<_>>().join(",")
+                    };
+                    self.violated(format!(
+                        "{id:?}: node {first} has [{}], node {at} has [{}]",
+                        text(expected),
+                        text(list)
+                    ));
+                }
+                self.members_of(number, *at, list, over);
+            }
+        }
+        for (at, host) in hosts {
+            for what in host.node.distro.left_over() {
+                self.violated(format!("node {at}: {what}"));
+            }
+        }
+    }
+
+    fn members_of(&self, number: usize, at: usize, list: &[Instance], over: bool) {
+        let states: Vec<State> = self.book.lock().clients.iter().map(|client| client.state).collect();
+        for (client, state) in states.into_iter().enumerate().filter(|(client, _)| client % self.services == number) {
+            let found = list.iter().find(|one| one.port == port(client));
+            let wrong = match (state, found) {
+                (State::Beating, None) => "beats and is missing",
+                (State::Beating, Some(one)) if !one.healthy => "beats and is shown as unhealthy",
+                (State::Left { surely: true }, Some(_)) if self.clocks_agree => "has left and is shown",
+                (State::Left { .. } | State::Dead, Some(_)) if over => "is gone and is shown",
+                _ => continue,
+            };
+            self.violated(format!("client {client} {wrong} at node {at}"));
+        }
+    }
+}
+
+/// A service by its number.
+pub(super) fn service(number: usize) -> ServiceId {
+    ServiceId::new("public", format!("DEFAULT_GROUP@@service{number}"))
+}
+
+/// The service of a client.
+pub(super) fn service_of(client: usize, services: usize) -> ServiceId {
+    service(client % services)
+}
+
+/// The port a client registers.
+pub(super) fn port(client: usize) -> i32 {
+    FIRST_CLIENT + client as i32
+}
+
+/// What a node holds of a service, by port; without the beats, which differ.
+pub(super) fn shown(node: &Node, id: &ServiceId) -> Vec<Instance> {
+    let Some(service) = node.registry.get(id) else { return Vec::new() };
+    let without_beat = |one: &Instance| Instance { last_beat: 0, ..one.clone() };
+    let mut list: Vec<Instance> = service.read().ephemeral.values().map(without_beat).collect();
+    list.sort_by_key(|one| one.port);
+    list
+}
+
+/// The clients a request speaks for; a batch of beats for several.
+fn clients_of(call: &Call) -> Vec<usize> {
+    let text = match call.url.ends_with(crate::distro::peer_client::BEATS) {
+        true => String::from_utf8_lossy(&call.body).replace("[\"port\",\"", "&port="),
+        false => call.url.clone(),
+    };
+    let number = |rest: &str| {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        usize::try_from(digits.parse::<i32>().ok()? - FIRST_CLIENT).ok()
+    };
+    text.split("&port=").skip(1).filter_map(number).collect()
+}
