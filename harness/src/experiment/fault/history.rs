@@ -100,6 +100,9 @@ pub struct Header {
     pub agree_within_us: Us,
     /// From the last heartbeat of a client that is gone to its absence on every node, at most.
     pub gone_within_us: Us,
+    /// Least share of client operations, all servers tried, that must be answered in every phase from the first fault to
+    /// the end, 0 to 1.
+    pub answered_min: Option<f64>,
     /// Registers of persistent data (see [`Persistent::register`]).
     pub registers: u32,
 }
@@ -198,6 +201,9 @@ pub struct Try {
     /// HTTP status; absent when there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// No answer, because the request never got there (connection refused): the server cannot have acted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreached: bool,
 }
 
 /// One look at one service of one node.
@@ -225,6 +231,9 @@ pub struct Look {
 pub struct Push {
     /// When it arrived.
     pub at: Us,
+    /// Position of the node it came from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<usize>,
     /// Number of the subscriber.
     pub subscriber: u32,
     /// Number of the service.
