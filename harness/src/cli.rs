@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::{doctor, guard, spelling};
+use crate::{doctor, guard, network, spelling};
 
 pub use launch_args::LaunchArgs;
 
@@ -74,6 +74,16 @@ enum Command {
     Guard,
 }
 
+impl Command {
+    fn may_need_namespaces(&self) -> bool {
+        match self {
+            Self::Up(up) => up.own_network,
+            Self::Doctor(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -88,6 +98,10 @@ pub fn main() -> ExitCode {
     };
     if matches!(cli.command, Command::Guard) {
         return exit_code(guard::watch().map(|()| ExitCode::SUCCESS));
+    }
+    if cli.command.may_need_namespaces() {
+        // Before the first thread.
+        network::enter_user_namespace();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -116,6 +116,22 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether it can be done only at a cluster with [a network of its own](crate::target::Network::Own).
+    pub fn needs_own_network(&self) -> bool {
+        match self {
+            Self::Partition { .. } | Self::Links { .. } | Self::HealNetwork | Self::Wipe { .. } => true,
+            Self::DiskFull { .. } | Self::DiskReadOnly { .. } | Self::DiskHeal { .. } => true,
+            other => other.needs_settable_clock(),
+        }
+    }
+
+    /// Whether it can be done only at nodes that were launched with [`Clocks::Settable`].
+    pub fn needs_settable_clock(&self) -> bool {
+        matches!(self, Self::ClockJump { .. })
+    }
+}
+
 /// An action that was done.
 #[derive(Debug, Clone)]
 pub struct Applied {
@@ -171,13 +187,10 @@ pub fn capability(action: &Action, cluster: &Cluster) -> Result<(), String> {
         | Action::Start { .. }
         | Action::Pause { .. }
         | Action::Resume { .. } => process::capability(cluster, &nodes_of(action)),
-        Action::Partition { .. } | Action::Links { .. } | Action::HealNetwork => needs_own_network(cluster),
-        Action::Wipe { .. } | Action::DiskFull { .. } | Action::DiskReadOnly { .. } | Action::DiskHeal { .. } => {
-            needs_own_network(cluster)
-        }
         Action::ClockJump { nodes, .. } => clock::capability(cluster, nodes),
         Action::RemoveMember { .. } | Action::AddMember { .. } => members::capability(cluster),
         Action::TransferLeader { to } => members::transfer_capability(cluster, *to),
+        _ => needs_own_network(cluster),
     }
 }
 
