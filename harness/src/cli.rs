@@ -6,6 +6,7 @@ mod conform;
 mod expiry;
 mod fetch;
 mod join;
+mod judge;
 mod launch_args;
 mod live;
 mod load;
@@ -57,6 +58,8 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Start one node of a filled cluster, and say when it serves everything.
     Join(join::JoinArgs),
+    /// Judge the recorded histories of a run again.
+    Judge(judge::JudgeArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
@@ -123,6 +126,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Agree(args) => agree::run(args).await,
         Command::Recover(args) => recover::run(args).await,
         Command::Join(args) => join::run(args).await,
+        Command::Judge(args) => judge::run(&args),
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,

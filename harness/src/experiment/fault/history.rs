@@ -53,6 +53,8 @@ pub enum Event {
     Push(Push),
     /// One operation on persistent data at one node.
     Persistent(Persistent),
+    /// One change that a probe made at one node, to see when another shows it.
+    Change(Change),
     /// One of its own checksums or totals that a node told at the end, for comparison between nodes.
     Told {
         /// When.
@@ -243,6 +245,24 @@ pub struct Push {
     /// Numbers of the instances in it, as in [`Look::present`].
     #[serde(with = "spans")]
     pub present: Vec<u32>,
+}
+
+/// One change of a probe, as one other node saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Node at which it was made, which is responsible for it.
+    pub from: usize,
+    /// Node that was asked for it again and again.
+    pub to: usize,
+    /// When the request left.
+    pub sent: Us,
+    /// When the answer was there, or the failure.
+    pub done: Us,
+    /// Whether the first node said yes.
+    pub is_made: bool,
+    /// When the other node showed it; absent when it did not in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Us>,
 }
 
 /// One operation on a register of persistent data: a value that is set, removed and read.

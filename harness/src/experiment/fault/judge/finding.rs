@@ -5,7 +5,7 @@ use super::story::{Line, Story};
 pub use crate::experiment::restart_recovery::judge::Verdict;
 
 /// Violations of one check that are kept with their evidence; all are counted.
-pub const SHOWN_MAX: usize = 10;
+pub(super) const SHOWN_MAX: usize = 10;
 
 /// A property that a history has or has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +22,8 @@ pub enum Check {
     NoEmptiedService,
     /// Enough requests are answered.
     Availability,
+    /// A change is shown by nodes that no fault is about as soon as it was before.
+    SyncLatency,
     /// An acknowledged write to a register is there in the end, or was overwritten.
     NoLostWrite,
     /// All nodes apply writes in one order, and that agrees with the times of the acknowledgements.
@@ -32,13 +34,14 @@ pub enum Check {
 
 impl Check {
     /// All of them, in the order of reports.
-    pub const ALL: [Check; 9] = [
+    pub const ALL: [Check; 10] = [
         Check::Agreement,
         Check::NoLostInstance,
         Check::NoResurrection,
         Check::NoZombie,
         Check::NoEmptiedService,
         Check::Availability,
+        Check::SyncLatency,
         Check::NoLostWrite,
         Check::LinearizableWrites,
         Check::LinearizableReads,
@@ -53,6 +56,7 @@ impl Check {
             Check::NoZombie => "no-zombie",
             Check::NoEmptiedService => "no-emptied-service",
             Check::Availability => "availability",
+            Check::SyncLatency => "sync-latency",
             Check::NoLostWrite => "no-lost-write",
             Check::LinearizableWrites => "linearizable-writes",
             Check::LinearizableReads => "linearizable-reads",
@@ -66,7 +70,7 @@ impl Check {
 
     /// Whether a scenario that names no checks demands it. The others are measurements until they are named.
     pub fn is_default(self) -> bool {
-        !matches!(self, Check::Availability | Check::LinearizableReads)
+        !matches!(self, Check::Availability | Check::SyncLatency | Check::LinearizableReads)
     }
 }
 

@@ -184,8 +184,9 @@ impl Course<'_> {
     }
 
     fn open_until(&self, op: &Op) -> Us {
-        let meanwhile = self.faults.iter().filter(|it| it.fault.at <= op.done && it.until() >= op.sent);
-        meanwhile.map(Spell::until).fold(op.done, Us::max).saturating_add(OPEN_FOR)
+        // What a fault that is never healed holds up stays so.
+        let over = self.faults.iter().filter(|it| it.fault.at <= op.done).map(Spell::over);
+        over.filter(|it| *it >= op.sent).fold(op.done, Us::max).saturating_add(OPEN_FOR)
     }
 }
 

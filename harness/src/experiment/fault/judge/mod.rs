@@ -6,20 +6,31 @@
 //! the run did not go to its end: then something else was tried than what the scenario is about.
 
 use super::history::{Event, Header};
+use crate::results::{TimelineEvent, TimelineSample};
 
 mod agreement;
 mod availability;
+mod curves;
 mod emptied;
 mod finding;
+mod linear;
 mod lives;
 mod looks;
 mod lost;
+mod lost_write;
+mod reads;
 mod ready;
+mod record;
+mod registers;
 mod resurrection;
 mod story;
+mod sync;
+mod visibility;
+mod write_order;
 mod zombie;
 
 pub use finding::{Check, Evidence, Figure, Finding, Verdict, Violation};
+pub use visibility::Visible;
 
 use story::Story;
 
@@ -32,6 +43,12 @@ pub struct Judgement {
     pub unready: Vec<String>,
     /// What each check says that the history has anything for.
     pub findings: Vec<Finding>,
+    /// What was measured besides: how long changes took to other nodes, by the looks.
+    pub figures: Vec<Figure>,
+    /// Faults as bands, and the phases.
+    pub timeline: Vec<TimelineEvent>,
+    /// What was served meanwhile.
+    pub samples: Vec<TimelineSample>,
     /// The verdict on the scenario.
     pub verdict: Verdict,
 }
@@ -56,7 +73,21 @@ pub fn judge(events: &[Event]) -> Option<Judgement> {
         None => Verdict::Unknown,
         Some(worst) => worst,
     };
-    Some(Judgement { header, unready, findings, verdict })
+    Some(Judgement {
+        header,
+        unready,
+        findings,
+        figures: visibility::figures(&story),
+        timeline: curves::timeline(&story),
+        samples: curves::samples(&story),
+        verdict,
+    })
+}
+
+/// How long every change took until each node but the one that acknowledged it showed it, by the looks; nothing when the
+/// history has no beginning.
+pub fn visible(events: &[Event]) -> Vec<Visible> {
+    Story::new(events).map(|it| visibility::visible(&it)).unwrap_or_default()
 }
 
 fn finding(story: &Story<'_>, check: Check) -> Option<Finding> {
@@ -70,7 +101,10 @@ fn finding(story: &Story<'_>, check: Check) -> Option<Finding> {
         Check::NoZombie => zombie::check(story),
         Check::NoEmptiedService => emptied::check(story),
         Check::Availability => availability::check(story),
-        Check::NoLostWrite | Check::LinearizableWrites | Check::LinearizableReads => None,
+        Check::SyncLatency => sync::check(story),
+        Check::NoLostWrite => lost_write::check(story),
+        Check::LinearizableWrites => write_order::check(story),
+        Check::LinearizableReads => reads::check(story),
     };
     let missing = || {
         let mut finding = Finding::new(check);
@@ -78,7 +112,9 @@ fn finding(story: &Story<'_>, check: Check) -> Option<Finding> {
         finding
     };
     let finding = found.or_else(|| is_named.then(missing))?;
-    Some(Finding { is_demanded, ..finding })
+    // Without a bound there is nothing to hold availability to.
+    let is_bounded = check != Check::Availability || story.header.answered_min.is_some();
+    Some(Finding { is_demanded: is_demanded && is_bounded, ..finding })
 }
 
 #[cfg(test)]

@@ -13,8 +13,6 @@ pub(super) type Line = usize;
 pub(super) struct Spell<'a> {
     /// What was done.
     pub(super) fault: &'a Fault,
-    /// Its line.
-    pub(super) line: Line,
     /// When it was healed, and the line that says so.
     pub(super) healed: Option<(Us, Line)>,
     /// Evidence of its effect: whether it had one, and the line.
@@ -25,6 +23,11 @@ impl Spell<'_> {
     /// Whether the fault is about this node; one that names none is about all.
     pub(super) fn involves(&self, node: usize) -> bool {
         self.fault.nodes.is_empty() || self.fault.nodes.contains(&node)
+    }
+
+    /// When it was healed, or happened if it needs no healing or got none.
+    pub(super) fn over(&self) -> Us {
+        self.healed.map_or(self.fault.at, |it| it.0)
     }
 
     /// When it was over: a fault that was never healed lasts.
@@ -88,7 +91,7 @@ impl<'a> Story<'a> {
     /// From when on everything is whole: the heal of the last fault, or the last fault that needs none. Without faults,
     /// when the time after them began.
     pub(super) fn healed(&self) -> Option<Us> {
-        let faults = self.faults.iter().map(|it| it.healed.map_or(it.fault.at, |it| it.0)).max();
+        let faults = self.faults.iter().map(Spell::over).max();
         faults.or_else(|| self.began(Phase::After)).or_else(|| self.began(Phase::Final))
     }
 
@@ -138,7 +141,7 @@ fn spells(events: &[Event]) -> Vec<Spell<'_>> {
     for (position, event) in events.iter().enumerate() {
         let line = position + 1;
         match event {
-            Event::Fault(fault) => spells.push(Spell { fault, line, healed: None, proofs: Vec::new() }),
+            Event::Fault(fault) => spells.push(Spell { fault, healed: None, proofs: Vec::new() }),
             Event::Healed { at, fault } => {
                 let of_it = spells.iter_mut().filter(|it| it.fault.fault == *fault);
                 of_it.for_each(|it| it.healed = Some((*at, line)));
@@ -168,6 +171,7 @@ pub(super) fn latest(event: &Event) -> Us {
         Event::Look(it) => it.done,
         Event::Push(it) => it.at,
         Event::Persistent(it) => it.done,
+        Event::Change(it) => it.shown.unwrap_or(it.done).max(it.done),
         Event::Unsent { due } => *due,
     }
 }
@@ -223,6 +227,13 @@ fn describe(event: &Event) -> String {
             };
             let (register, node, sent) = (it.register, it.node, seconds(it.sent));
             format!("{action} on register {register} ({}) at node {node}, sent at {sent}: {outcome}", it.on)
+        }
+        Event::Change(it) => {
+            let made = if it.is_made { "acknowledged" } else { "not acknowledged" };
+            let shown =
+                it.shown.map_or_else(|| "not shown in time".to_owned(), |at| format!("shown at {}", seconds(at)));
+            let (from, to, sent) = (it.from, it.to, seconds(it.sent));
+            format!("change at node {from}, sent at {sent}: {made} at {}, {shown} by node {to}", seconds(it.done))
         }
         Event::Told { node, what, value, .. } => format!("node {node} tells {what}: {value}"),
         Event::Unsent { .. } => "due and not sent".to_owned(),

@@ -16,7 +16,7 @@ pub(super) fn gone_by(story: &Story<'_>, abandoned: Abandoned, node: usize) -> U
     let mut by = abandoned.at.saturating_add(within);
     for spell in story.faults.iter().filter(|it| it.involves(node)) {
         if spell.fault.at <= by && spell.until() > abandoned.at {
-            by = by.max(spell.healed.map_or(spell.fault.at, |it| it.0).saturating_add(within));
+            by = by.max(spell.over().saturating_add(within));
         }
     }
     by

@@ -1,10 +1,27 @@
 //! Every checker against what is planted into a run as it should be.
 
-use super::super::history::{Ended, Event, OpKind, Phase, Push, Try};
+use super::super::history::{Change, Ended, Event, OpKind, Phase, Push, Try};
 use super::*;
+use crate::results::Outcome;
 use tale::{Fate, S, Tale, op};
 
+mod order;
+mod registers;
 mod tale;
+
+/// A run as it should be in which a probe's changes take 1 to 3 ms.
+fn probed() -> Tale {
+    let change = |at: u64, shown: Option<u64>| Change {
+        from: 0,
+        to: 1,
+        sent: at * S,
+        done: at * S + 500,
+        is_made: true,
+        shown: shown.map(|it| at * S + 500 + it),
+    };
+    let others = (0..60).map(|it| Event::Change(change(10 + it, Some(1_000 + it % 3 * 1_000))));
+    Tale { others: others.collect(), ..Tale::default() }
+}
 
 fn judged(tale: &Tale) -> Judgement {
     judge(&tale.events()).unwrap()
@@ -48,6 +65,8 @@ fn a_run_as_it_should_be_passes_every_check() {
         let is_nought = figure.what.starts_with("gone") || figure.what.starts_with("heal");
         assert!(!is_nought || figure.values.iter().all(|it| *it == 0.0), "{figure:?}");
     }
+    let seen = judgement.figures.iter().find(|it| it.what.starts_with("dereg") && it.phase == Some(Phase::During));
+    assert_eq!(seen.unwrap().values, [248.0, 248.0], "at the two others, by the look after 250 ms");
 }
 
 #[test]
@@ -127,8 +146,8 @@ fn a_zombie() {
 
 #[test]
 fn an_emptied_service() {
-    let mut tale = Tale::default();
-    tale.lies = [1, 3, 5, 7, 9, 11, 13].map(|it| (2, it, 41, 43, false)).to_vec();
+    let lies = [1, 3, 5, 7, 9, 11, 13].map(|it| (2, it, 41, 43, false)).to_vec();
+    let mut tale = Tale { lies, ..Tale::default() };
     fails(&tale, &[Check::NoEmptiedService], "node 2 (tandem) shows service 1 empty at 41.253 s (line ");
     let says = judged(&tale).finding(Check::NoEmptiedService).unwrap().says().unwrap();
     assert!(
@@ -253,8 +272,11 @@ fn availability_is_held_to_a_bound_where_there_is_one() {
     let looks = judgement.finding(Check::Availability).unwrap().figures.iter();
     let looks: Vec<_> = looks.filter(|it| it.what == "answered: looks" && it.node == Some(2)).collect();
     assert_eq!((looks.len(), looks[0].values.as_slice()), (4, [100.0].as_slice()));
+    // Without a bound it is a measurement, and a scenario that demands nothing else has not been judged.
     tale.header.answered_min = None;
-    assert_eq!(judged(&tale).verdict, Verdict::Unknown);
+    let judgement = judged(&tale);
+    assert_eq!(judgement.verdict, Verdict::Unknown);
+    assert!(!judgement.finding(Check::Availability).unwrap().is_demanded);
 }
 
 #[test]
@@ -264,4 +286,78 @@ fn a_check_that_is_demanded_and_has_nothing_to_judge_is_unknown() {
     let judgement = judged(&tale);
     assert_eq!(judgement.verdict, Verdict::Unknown);
     assert!(judgement.finding(Check::NoLostWrite).unwrap().says().unwrap().starts_with("nothing in the history"));
+}
+
+#[test]
+fn a_slow_probe() {
+    let mut tale = probed();
+    // Ten seconds before the fault have too few changes, so they come four times as often.
+    let more: Vec<Event> = tale.others.iter().cycle().take(180).cloned().collect();
+    tale.others.extend(more);
+    tale.header.checks = vec!["sync-latency".into()];
+    let judgement = judged(&tale);
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.finding(Check::SyncLatency));
+    for event in &mut tale.others {
+        if let Event::Change(it) = event
+            && (30 * S..32 * S).contains(&it.sent)
+        {
+            it.shown = Some(it.done + 9_000);
+        }
+    }
+    fails(&tale, &[Check::SyncLatency], "took 9.0 ms at p99 during the fault, 3.0 ms before");
+    if let Some(Event::Change(it)) = tale.others.last_mut() {
+        it.shown = None;
+    }
+    fails(&tale, &[Check::SyncLatency], "node 1 (tandem) did not show in time what node 0 (tandem) acknowledged at ");
+    let mut tale = probed();
+    tale.header.checks = vec!["sync-latency".into()];
+    assert!(judged(&tale).finding(Check::SyncLatency).unwrap().says().unwrap().contains("10 changes were seen before"));
+}
+
+#[test]
+fn a_judgement_becomes_a_scenario_of_the_record() {
+    let mut tale = Tale::lying(1, 5, 22, 24, false);
+    tale.lies.push((1, 7, 23, 90, false));
+    let fault = judged(&tale).fault("history/one-node-cut-off.jsonl");
+    assert_eq!((fault.outcome, fault.lost_acked, fault.recovery_ms), (Outcome::Fail, 1, None));
+    assert_eq!(fault.violations.len(), 2);
+    assert!(
+        fault.violations[1].starts_with("no-lost-instance: instance 7, last acknowledged at "),
+        "{:?}",
+        fault.violations
+    );
+    let bands: Vec<_> =
+        fault.timeline.iter().filter_map(|it| Some((it.at_ms, it.until_ms?, it.event.as_str()))).collect();
+    assert_eq!(bands, [(20_000.0, 40_000.0, "node 2 cut off from the others")]);
+    let missing: Vec<_> = fault.samples.iter().map(|it| it.missing.unwrap_or(9)).collect();
+    assert_eq!((missing[21], missing[22], missing[23], missing[25], missing[79]), (0, 1, 2, 1, 1));
+    assert!(fault.samples.iter().all(|it| it.requests == it.answered));
+    let lost = fault.checks.iter().find(|it| it.check == "no-lost-instance").unwrap();
+    assert_eq!((lost.outcome, lost.is_demanded, lost.count), (Outcome::Fail, true, 1));
+    assert_eq!(lost.violations[0].evidence.len(), 2);
+    assert!(fault.figures.iter().any(|it| it.what == "gone again" && it.node == Some(1) && it.max == 2_000.0));
+    let whole = judged(&Tale::default()).fault("");
+    assert_eq!((whole.outcome, whole.recovery_ms), (Outcome::Pass, Some(0.0)));
+}
+
+#[test]
+fn a_fault_that_needs_no_heal_excuses_nothing_for_ever() {
+    // A leader hands over while an unanswered heartbeat is under way.
+    let mut tale = Tale::lying(1, 12, 60, 62, true);
+    let beat = op(OpKind::Beat, 12, 21 * S);
+    let open = Try { node: 2, took: 3_000_000, status: None, unreached: false };
+    tale.others = vec![Event::Op(super::super::history::Op { tries: vec![open], ended: Ended::Failed, ..beat })];
+    let mut events = tale.events();
+    events.retain(|it| !matches!(it, Event::Healed { .. }));
+    let judgement = judge(&events).unwrap();
+    let says = judgement.finding(Check::NoResurrection).unwrap().says();
+    // Open until 31 s, and what it makes is gone by 66 s.
+    assert_eq!(says, None);
+    let at_the_end = events.iter_mut().filter_map(|it| match it {
+        Event::Look(look) if look.node == 1 && look.service == 0 && look.sent > 70 * S => look.present.as_mut(),
+        _ => None,
+    });
+    at_the_end.for_each(|it| it.push(6));
+    let judgement = judge(&events).unwrap();
+    assert!(judgement.finding(Check::NoResurrection).unwrap().says().is_some());
 }
