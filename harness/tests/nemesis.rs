@@ -10,12 +10,15 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tandem::client::{Instance, NacosClient};
-use tandem::nemesis::{Action, Clocks, apply, capability, proof, proof_within};
+use tandem::nemesis::{Action, Clocks, apply, capability, find_library, proof, proof_within};
 use tandem::network::{self, ClientSide, Endpoint, Rule};
 use tandem::target::{Cluster, LaunchOptions, Network, launch};
 
 /// Generous, for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Enough for lists of many packets; more only measures a debug build.
+const INSTANCES: usize = 2_000;
 
 /// Runs a test on the client side of namespaces, or says why not.
 fn with_namespaces<F>(test: impl FnOnce(ClientSide) -> F + Send + 'static)
@@ -32,8 +35,12 @@ where
 }
 
 async fn launched(target: &str, side: ClientSide) -> Cluster {
+    launched_with(target, side, Clocks::Real).await
+}
+
+async fn launched_with(target: &str, side: ClientSide, clocks: Clocks) -> Cluster {
     let options = LaunchOptions {
-        network: Network::Own { side, seed: 1, clocks: Clocks::Real },
+        network: Network::Own { side, seed: 1, clocks },
         ready_timeout: PATIENCE,
         ..LaunchOptions::default()
     };
@@ -153,10 +160,26 @@ fn a_data_folder_can_be_full_read_only_and_lost() {
 
         assert!(apply(&mut cluster, &Action::Wipe { nodes: nodes.clone() }).await.is_err(), "it runs");
         done(&mut cluster, Action::Kill { nodes: nodes.clone() }).await;
-        let wiped = apply(&mut cluster, &Action::Wipe { nodes: nodes.clone() }).await?;
-        eprintln!("{:?}", proof(&cluster, &wiped).await);
+        done(&mut cluster, Action::Wipe { nodes: nodes.clone() }).await;
         done(&mut cluster, Action::Start { nodes }).await;
         cluster.wait_ready(PATIENCE, &tandem::target::Silent).await?;
+        cluster.shutdown().await
+    });
+}
+
+#[test]
+fn the_clock_of_one_node_jumps_and_comes_back() {
+    if let Err(why) = find_library() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    with_namespaces(async |side| {
+        let mut cluster = launched_with("3xtandem", side, Clocks::Settable).await;
+        for by_ms in [3_600_000, -90_000, 0] {
+            done(&mut cluster, Action::ClockJump { nodes: vec![1], by_ms }).await;
+            let others = Action::ClockJump { nodes: vec![0, 2], by_ms: 0 };
+            done(&mut cluster, others).await;
+        }
         cluster.shutdown().await
     });
 }
@@ -187,5 +210,68 @@ fn what_cannot_be_done_is_said_beforehand() {
             assert!(!why.is_empty() && !why.contains('\n'), "{action:?}: {why}");
         }
         Ok(())
+    });
+}
+
+/// Median of some waits.
+fn median(mut waits: Vec<Duration>) -> Duration {
+    waits.sort_unstable();
+    waits[waits.len() / 2]
+}
+
+/// How long registrations at one node take until the others show them, one after the other.
+async fn sync_latency(clients: &[NacosClient], samples: usize) -> Duration {
+    let mut waits = Vec::new();
+    for i in 0..samples {
+        let one = instance(&format!("latency-{i}"), "10.0.0.1");
+        clients[0].register(&one).await.unwrap();
+        let begun = Instant::now();
+        for client in &clients[1..] {
+            while !shows(client, &one.service, &one).await {
+                assert!(begun.elapsed() < PATIENCE);
+            }
+        }
+        waits.push(begun.elapsed());
+    }
+    median(waits)
+}
+
+#[test]
+fn the_switch_costs_little_and_carries_thousands_of_instances() {
+    with_namespaces(async |side| {
+        let on_loopback = launch(&"3xtandem".parse()?, &LaunchOptions::default()).await?;
+        let loopback = sync_latency(&clients(&on_loopback), 40).await;
+        on_loopback.shutdown().await?;
+        let cluster = launched("3xtandem", side).await;
+        let clients = clients(&cluster);
+        let switched = sync_latency(&clients, 40).await;
+        eprintln!("median until both others show a registration: loopback {loopback:?}, switch {switched:?}");
+        // Wide, for a busy machine: what is to be noticed is a switch that sleeps or loses packets.
+        assert!(switched < loopback + Duration::from_millis(20), "loopback {loopback:?}, switch {switched:?}");
+
+        let begun = Instant::now();
+        // Services of a hundred instances each.
+        let all: Vec<Instance> =
+            (0..INSTANCES).map(|i| instance(&format!("many-{}", i / 100), &format!("10.1.1.{}", i % 100))).collect();
+        for chunk in all.chunks(64) {
+            let calls = chunk.iter().enumerate().map(|(i, it)| clients[i % clients.len()].register(it));
+            if let Err(error) = futures::future::try_join_all(calls).await {
+                anyhow::bail!("{error} after {:?}; {:#?}", begun.elapsed(), cluster.fabric().unwrap().counts());
+            }
+        }
+        let registered = begun.elapsed();
+        for client in &clients {
+            while client.metrics().await?.instance_count < all.len() as u64 {
+                assert!(begun.elapsed() < PATIENCE * 4, "{} does not hold all", client.address());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        eprintln!(
+            "{INSTANCES} instances registered after {registered:?}, held by every node after {:?}",
+            begun.elapsed()
+        );
+        let failed: u64 = cluster.fabric().unwrap().counts().values().map(|counts| counts.failed).sum();
+        assert_eq!(failed, 0, "packets that a device did not take");
+        cluster.shutdown().await
     });
 }

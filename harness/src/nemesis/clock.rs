@@ -26,8 +26,8 @@ const FOLDERS: [&str; 6] = [
     "/usr/local/lib64/faketime",
 ];
 
-/// A date header tells whole seconds, and the answer takes a moment.
-const TOLERANCE: Duration = Duration::from_secs(3);
+/// The node looks at its file once a second, and its answer takes a moment.
+const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Whether nodes are launched so that their clocks can jump. It costs a little of every look at a clock, so it is
 /// asked for.
@@ -97,7 +97,7 @@ pub(super) fn set(cluster: &Cluster, nodes: &[usize], by_ms: i64) -> anyhow::Res
     nodes.iter().try_for_each(|node| write(home(cluster, *node).context("a node without a directory")?, by_ms))
 }
 
-/// Holds the date in each node's answers to this machine's.
+/// Holds the time in each node's answers to this machine's.
 pub(super) async fn tell(cluster: &Cluster, nodes: &[usize], by_ms: i64) -> Proof {
     let mut others = Vec::new();
     for i in nodes {
@@ -111,7 +111,7 @@ pub(super) async fn tell(cluster: &Cluster, nodes: &[usize], by_ms: i64) -> Proo
         }
     }
     if others.is_empty() {
-        Proof::new(true, format!("the date in answers of {} is off by {by_ms} ms", list(nodes)))
+        Proof::new(true, format!("the time in answers of {} is off by {by_ms} ms", list(nodes)))
     } else {
         Proof::new(false, others.join(", "))
     }

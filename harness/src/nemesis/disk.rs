@@ -128,6 +128,17 @@ pub(super) fn wipe(cluster: &Cluster, nodes: &[usize]) -> anyhow::Result<usize> 
     Ok(removed)
 }
 
+/// Nothing is in the folders, whatever was: a node may well have had nothing on disk.
+pub(super) fn are_empty(cluster: &Cluster, nodes: &[usize], removed: usize) -> Proof {
+    let left: anyhow::Result<usize> =
+        nodes.iter().map(|node| within(cluster, *node, |data| count(data).context("cannot read it"))).sum();
+    match left {
+        Ok(0) => Proof::new(true, format!("{removed} files removed, the data folder of {} is empty", list(nodes))),
+        Ok(left) => Proof::new(false, format!("{left} files in the data folder of {}", list(nodes))),
+        Err(error) => Proof::new(false, format!("{error:#}")),
+    }
+}
+
 /// Files under a folder.
 fn count(folder: &Path) -> io::Result<usize> {
     let mut files = 0;

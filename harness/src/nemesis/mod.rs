@@ -239,7 +239,7 @@ pub async fn proof(cluster: &Cluster, applied: &Applied) -> Proof {
         Action::Start { nodes } => process::are_new(cluster, nodes, &before.pids),
         Action::Pause { nodes } => process::are_frozen(cluster, nodes, true),
         Action::Resume { nodes } => process::are_frozen(cluster, nodes, false),
-        Action::Wipe { .. } => Proof::new(before.removed > 0, format!("{} files removed", before.removed)),
+        Action::Wipe { nodes } => disk::are_empty(cluster, nodes, before.removed),
         Action::Partition { .. } => links::disturbed(cluster, &before.links),
         Action::Links { rule, .. } if !rule.is_clear() => links::disturbed(cluster, &before.links),
         Action::Links { .. } | Action::HealNetwork => links::passing(cluster, &before.links),

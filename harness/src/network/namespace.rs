@@ -89,10 +89,10 @@ pub(super) fn open_device(name: &str, address: Ipv4Addr) -> anyhow::Result<SyncD
         .mtu(MTU)
         .build_sync()
         .context("cannot make a network device from /dev/net/tun")?;
-    device.set_tx_queue_len(DEVICE_QUEUE).context("cannot lengthen the queue of a network device")?;
     device.set_nonblocking(true).context("cannot read a network device without waiting")?;
     let index = device.if_index().context("a network device without index")?;
     netlink::set_up(index)?;
+    netlink::lengthen_queue(index, DEVICE_QUEUE)?;
     netlink::add_address(index, address, PREFIX)?;
     Ok(device)
 }

@@ -1,5 +1,5 @@
-//! The two things that are asked of the kernel about a device, by rtnetlink(7): set it up, give it an address. They
-//! concern the network namespace of the calling thread.
+//! What is asked of the kernel about a device, by rtnetlink(7): set it up, lengthen its queue, give it an address. It
+//! concerns the network namespace of the calling thread.
 
 use std::net::Ipv4Addr;
 
@@ -20,18 +20,33 @@ const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const IFF_UP: u32 = 1;
+const IFLA_TXQLEN: u16 = 13;
 const AF_INET: u8 = 2;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
 /// Sets a device up.
 pub(super) fn set_up(device: u32) -> anyhow::Result<()> {
+    change_link(device, &[]).with_context(|| format!("cannot set up network device {device}"))
+}
+
+/// Lets a device hold so many packets that nobody has taken yet. The older way to ask is closed to user namespaces.
+pub(super) fn lengthen_queue(device: u32, packets: u32) -> anyhow::Result<()> {
+    let mut attribute = 8_u16.to_ne_bytes().to_vec();
+    attribute.extend(IFLA_TXQLEN.to_ne_bytes());
+    attribute.extend(packets.to_ne_bytes());
+    change_link(device, &attribute).context("cannot lengthen the queue of a network device")
+}
+
+/// Changes what the attributes say, and sets the device up.
+fn change_link(device: u32, attributes: &[u8]) -> anyhow::Result<()> {
     // struct ifinfomsg: family, padding, type; index; flags; which flags change.
     let mut message = vec![0_u8; 4];
     message.extend(device.to_ne_bytes());
     message.extend(IFF_UP.to_ne_bytes());
     message.extend(IFF_UP.to_ne_bytes());
-    ask(RTM_NEWLINK, 0, &message).with_context(|| format!("cannot set up network device {device}"))
+    message.extend(attributes);
+    ask(RTM_NEWLINK, 0, &message)
 }
 
 /// Gives a device an address; everything under its `prefix` is reached by the device.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::seat::write_members;
 use super::{Cluster, Node, Slot};
@@ -49,11 +49,31 @@ impl Cluster {
         Ok(())
     }
 
-    /// How far the clock of a node is ahead of this machine's, by the date in its answers, ms; exact to a second.
+    /// How far the clock of a node is ahead of this machine's, by the time in its answers, ms.
     pub(crate) async fn clock_ahead_ms(&self, node: &Node) -> Result<i64, String> {
-        let date = self.prober.date(node).await?;
-        let theirs = OffsetDateTime::parse(&date, &Rfc2822).map_err(|error| format!("{date:?}: {error}"))?;
+        let time = self.prober.time(node).await?;
+        let theirs = read_time(&time).ok_or_else(|| format!("{time:?} is no time"))?;
         let ahead = (theirs - OffsetDateTime::now_utc()).whole_milliseconds();
         i64::try_from(ahead).context("a date beyond all bounds").map_err(|error| error.to_string())
+    }
+}
+
+/// From `2026-11-28T10:23:18.123+0000`, as Spring writes it, always in UTC.
+fn read_time(text: &str) -> Option<OffsetDateTime> {
+    let (time, _) = text.split_once('+')?;
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond]");
+    Some(PrimitiveDateTime::parse(time, &format).ok()?.assume_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_both_spellings_of_the_zone_are_read() {
+        let read = read_time("2026-11-28T10:23:18.123+0000").unwrap();
+        assert_eq!(read_time("2026-11-28T10:23:18.123+00:00"), Some(read));
+        assert_eq!(read.unix_timestamp_nanos(), 1_795_861_398_123_000_000);
+        assert_eq!(read_time("Sat, 28 Nov 2026 10:23:18 GMT"), None);
     }
 }

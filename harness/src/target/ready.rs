@@ -77,12 +77,12 @@ impl Prober {
         answer.json().await.with_context(|| format!("POST {path} answers no JSON"))
     }
 
-    /// The date that a node puts into its answers, as text.
-    pub(crate) async fn date(&self, node: &Node) -> Result<String, String> {
-        let url = format!("{}/v1/ns/operator/metrics", node.base_url());
-        let answer = self.client.get(url).send().await.map_err(|_| "no answer")?;
-        let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
-        date.map(str::to_owned).ok_or_else(|| "no date in its answer".to_owned())
+    /// The time in a node's answer to a path that is none, as text. Not the `Date` header: servers keep that for a
+    /// second, and one whose clock was put back for as long as it was put back.
+    pub(crate) async fn time(&self, node: &Node) -> Result<String, String> {
+        let (_, body) = self.get(node, "/v1/tandem-clock").await?;
+        let answer: Value = serde_json::from_str(&body).map_err(|_| "no JSON about a path that is none")?;
+        answer["timestamp"].as_str().map(str::to_owned).ok_or_else(|| "no time in its answer".to_owned())
     }
 
     /// `Ok` when the node has switched from the old raft to JRaft: its old paths then say so and nothing else.
