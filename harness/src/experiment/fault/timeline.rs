@@ -169,7 +169,10 @@ impl<'a> Timeline<'a> {
             let lasts = every.mul_f64(self.random.random_range(0.3..0.7));
             let gap = every.mul_f64(self.random.random_range(0.8..1.2));
             let one = Step::at_random(action, lasts);
-            self.begin(&one, action, vec![node]).await?;
+            // With nobody in the lead there is nobody to hand over.
+            if let Err(error) = self.begin(&one, action, vec![node]).await {
+                self.context.progress.line(&format!("{}: not done: {error:#}", self.cluster.target));
+            }
             self.pass(lasts).await?;
             self.all_over().await?;
             self.pass_until(began + gap).await?;

@@ -152,17 +152,17 @@ impl Client {
     }
 
     async fn live(mut self, due: Instant) {
-        let mut next = due;
         let last = self.is_last(due + self.interval);
         self.register(due, last).await;
         if last {
             return;
         }
-        let mut beat_due = due + self.interval;
+        let (mut beat_due, mut done) = (due + self.interval, Instant::now());
         loop {
             // Once it is calm nobody leaves any more.
             let end = self.end.filter(|_| !self.dies && !self.is_calm());
-            next = end.map_or(beat_due, |end| end.min(beat_due)).max(next);
+            // A client does one thing at a time: what it was too busy for is due when it is done.
+            let next = end.map_or(beat_due, |end| end.min(beat_due)).max(done);
             tokio::select! {
                 () = sleep_until(next) => {}
                 () = self.load.over.cancelled() => return,
@@ -178,7 +178,8 @@ impl Client {
             if last {
                 return;
             }
-            beat_due = Instant::now() + self.interval;
+            done = Instant::now();
+            beat_due = done + self.interval;
         }
     }
 

@@ -158,7 +158,7 @@ impl Scenario {
     /// # Errors
     /// As [`Self::read`], without the file's name.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        let mut scenario: Self = toml::from_str(text).map_err(spelling::with_hint)?;
+        let mut scenario: Self = toml::from_str(text).map_err(|error| sentence(&error, text))?;
         name.clone_into(&mut scenario.name);
         scenario.check()?;
         Ok(scenario)
@@ -245,6 +245,13 @@ impl Scenario {
         }
         self
     }
+}
+
+/// What is wrong with a file in one sentence, where the library draws a picture.
+fn sentence(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let told = format!("line {}\n{}", before.matches('\n').count() + 1, error.message());
+    anyhow::anyhow!("{}", spelling::with_hint(told).to_string().replace('\n', ": "))
 }
 
 #[cfg(test)]
