@@ -335,7 +335,7 @@ fn a_judgement_becomes_a_scenario_of_the_record() {
     let lost = fault.checks.iter().find(|it| it.check == "no-lost-instance").unwrap();
     assert_eq!((lost.outcome, lost.is_demanded, lost.count), (Outcome::Fail, true, 1));
     assert_eq!(lost.violations[0].evidence.len(), 2);
-    assert!(fault.figures.iter().any(|it| it.what == "gone again" && it.node == Some(1) && it.max == 2_000.0));
+    assert!(fault.figures.iter().any(|it| it.what == "gone again" && it.node == Some(1) && it.max == 56_500.0));
     let whole = judged(&Tale::default()).fault("");
     assert_eq!((whole.outcome, whole.recovery_ms), (Outcome::Pass, Some(0.0)));
 }
