@@ -30,6 +30,9 @@ use crate::target::{Cluster, LaunchOptions, NodeKind, Progress};
 /// How long a leader of the persistent group is waited for.
 const LEADER_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long official nodes may take to leave the protocol before JRaft (`compat/spec/membership.md` §8).
+const SWITCH_LIMIT: Duration = Duration::from_secs(60);
+
 /// What is let pass at the end, so that what is judged is not the very last look.
 const LAST_LOOKS: Duration = Duration::from_secs(1);
 
@@ -107,6 +110,8 @@ async fn finish(mut tasks: JoinSet<()>) {
 }
 
 async fn await_leader(cluster: &Cluster, stop: &CancellationToken) -> Result<()> {
+    // Until then official nodes write persistent data by another protocol, and what is done to the group hits nothing.
+    cluster.wait_consensus_switch(SWITCH_LIMIT).await?;
     let began = Instant::now();
     while leader::find(cluster).await.is_none() {
         if began.elapsed() > LEADER_LIMIT || stop.is_cancelled() {
@@ -201,6 +206,7 @@ impl Cast {
                 population: spread("kept", spec.registers),
                 recorder: cast.recorder.clone(),
                 seed: context.seed,
+                turns: AtomicU32::new(0),
                 values: AtomicU64::new(1),
                 processes: AtomicU32::new(0),
             };

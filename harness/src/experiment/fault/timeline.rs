@@ -133,7 +133,9 @@ impl<'a> Timeline<'a> {
     async fn begin(&mut self, step: &Step, action: Action, nodes: Vec<usize>) -> Result<()> {
         let from = self.other_side(step, &nodes).await?;
         let begun = inject::begin(self.cluster, self.context, action, step, &nodes, &from).await?;
-        self.in_force(action, nodes, begun, step.lasts.map(|it| it.get()));
+        // What happens to a link happens to both ends of it.
+        let about = if Step::is_about_links(action) { [nodes, from].concat() } else { nodes };
+        self.in_force(action, about, begun, step.lasts.map(|it| it.get()));
         Ok(())
     }
 

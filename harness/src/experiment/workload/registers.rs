@@ -55,7 +55,8 @@ pub(crate) struct Registers {
     pub(crate) population: Population,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) seed: u64,
-    /// The newest value, and the newest process.
+    /// Operations so far, the newest value, and the newest process.
+    pub(crate) turns: AtomicU32,
     pub(crate) values: AtomicU64,
     pub(crate) processes: AtomicU32,
 }
@@ -128,8 +129,11 @@ impl Registers {
                 () = sleep(self.plan.pause) => {}
                 () = over.cancelled() => return,
             }
-            let register = random.random_range(0..self.plan.count.max(1));
+            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            let register = turn % self.plan.count.max(1);
             let action = match random.random_range(0..100) {
+                // What nobody overwrites cannot be lost unseen: each register is set once before anything else is done.
+                _ if turn < self.plan.count => Action::Set(self.values.fetch_add(1, Ordering::Relaxed)),
                 it if it < SETS => Action::Set(self.values.fetch_add(1, Ordering::Relaxed)),
                 it if it < SETS + REMOVES => Action::Remove,
                 _ => Action::Read,

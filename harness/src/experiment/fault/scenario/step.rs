@@ -168,7 +168,7 @@ impl Step {
     }
 
     /// Whether the other side of a link matters.
-    fn is_about_links(action: Action) -> bool {
+    pub(in crate::experiment::fault) fn is_about_links(action: Action) -> bool {
         matches!(action, Action::Partition | Action::Delay | Action::Loss | Action::Reorder | Action::SlowLink)
     }
 
