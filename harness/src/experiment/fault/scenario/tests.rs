@@ -75,3 +75,12 @@ fn an_unknown_scenario_brings_the_nearest() {
     let error = Scenario::named(&all, &["rolling-restat".to_owned()]).expect_err("must be refused").to_string();
     assert_eq!(error, "there is no scenario \"rolling-restat\"; did you mean \"rolling-restart\"?");
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_scenarios() {
+    for page in ["../docs/faults.md", "../compat/cases/faults/README.md"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect(page);
+        let example = text.split("```toml\n").nth(1).and_then(|it| it.split("```").next()).expect("an example");
+        Scenario::parse("example", example).unwrap_or_else(|error| panic!("{page}: {error:#}"));
+    }
+}
