@@ -24,6 +24,7 @@ pub use select::Selector;
 pub(super) use step::READY_WITHIN;
 pub use step::{Action, Direction, Step};
 
+use super::judge::Check;
 use crate::spelling;
 
 /// The longest time a file may name: a day. A slip of the keyboard must not occupy a machine for a year.
@@ -210,6 +211,16 @@ impl Scenario {
         let persistent: Vec<_> = self.hold.checks.iter().filter(|it| hold::is_about_registers(it)).collect();
         if let Some(check) = persistent.first() {
             ensure!(self.load.registers > 0, "the check {check:?} needs persistent data: [load] registers = …");
+        }
+        // What cannot happen cannot be judged, and would be unknown every time.
+        let load = &self.load;
+        for (check, is_there, what) in [
+            (Check::NoZombie, load.rate > 0 && load.dies > 0, "clients that die: [load] dies = …"),
+            (Check::NoResurrection, load.rate > 0 && load.dies != 1, "clients that leave: [load] rate = …"),
+            (Check::SyncLatency, !load.probe.is_empty(), "a probe: [load] probe = [0, 1]"),
+        ] {
+            let is_named = self.hold.checks.iter().any(|it| it == check.name());
+            ensure!(is_there || !is_named, "the check {:?} needs {what}", check.name());
         }
         let mut shapes = BTreeSet::new();
         for it in &self.not_for {

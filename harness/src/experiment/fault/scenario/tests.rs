@@ -50,6 +50,8 @@ fn a_slip_is_told_in_one_sentence_with_the_right_word() {
         ),
         (kill, "[hold]\nchecks = []\n", "`checks` is empty"),
         (kill, "[hold]\nchecks = [\"no-lost-write\"]\n", "needs persistent data"),
+        (kill, "[hold]\nchecks = [\"no-zombie\"]\n", "the check \"no-zombie\" needs clients that die"),
+        (kill, "[hold]\nchecks = [\"sync-latency\"]\n", "the check \"sync-latency\" needs a probe"),
         (kill, "[lode]\nservices = 1\n[hold]\nchecks = [\"agreement\"]\n", "did you mean \"load\"?"),
     ] {
         let text = told(steps, rest);
