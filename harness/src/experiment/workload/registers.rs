@@ -203,7 +203,7 @@ impl Registers {
 
 /// What stands behind a register.
 fn is_instance(register: u32) -> bool {
-    register % 2 == 0
+    register.is_multiple_of(2)
 }
 
 fn says_absent(body: &str) -> bool {
