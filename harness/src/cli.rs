@@ -4,6 +4,7 @@ mod agree;
 mod compare;
 mod conform;
 mod expiry;
+mod fault;
 mod fetch;
 mod join;
 mod judge;
@@ -56,6 +57,8 @@ enum Command {
     Agree(agree::AgreeArgs),
     /// Kill and restart every node in turn under load, and say what was missing for how long.
     Recover(recover::RecoverArgs),
+    /// Break clusters the same way under load, and prove what each keeps.
+    Fault(fault::FaultArgs),
     /// Start one node of a filled cluster, and say when it serves everything.
     Join(join::JoinArgs),
     /// Judge the recorded histories of a run again.
@@ -125,6 +128,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Load(args) => load::run(args).await,
         Command::Agree(args) => agree::run(args).await,
         Command::Recover(args) => recover::run(args).await,
+        Command::Fault(args) => fault::run(args).await,
         Command::Join(args) => join::run(args).await,
         Command::Judge(args) => judge::run(&args),
         Command::Up(args) => up::run(args).await,

@@ -12,6 +12,7 @@ pub mod in_turn;
 pub mod ratios;
 pub mod record;
 pub mod rows;
+pub mod scenarios;
 mod visit;
 
 use std::future::Future;

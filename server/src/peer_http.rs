@@ -20,6 +20,10 @@ use crate::simulation;
 
 /// Below the 20 s after which Tomcat may close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(15);
+/// How long the system goes on sending what a peer does not acknowledge. Without it, a request that was given up here is
+/// delivered minutes later, when the peer is reachable again: a registration handed on to a node behind a partition would
+/// come back from the dead after the client had deregistered elsewhere.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 /// The most bytes read of an answer: a snapshot is the largest.
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -81,6 +85,8 @@ impl PeerHttp {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(hyper_util::rt::TokioTimer::new())

@@ -30,16 +30,16 @@ pub(super) const NOT_HELD: u8 = 1;
 pub(super) struct MeasureArgs {
     /// Cluster to measure; may be repeated. For example 3xtandem, 3xnacos@1.4.1, 2xnacos+tandem, url:http://host:8848
     #[arg(long = "target", value_name = "TARGET", default_values_t = default_targets())]
-    targets: Vec<TargetSpec>,
+    pub(super) targets: Vec<TargetSpec>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Folder for the results [default: tandem-results/ID]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Folder with the conformance cases and recordings
     #[arg(long, value_name = "DIR", default_value = "compat")]
-    compat: PathBuf,
+    pub(super) compat: PathBuf,
     /// What the run must show; exits with 1 when something of it does not hold or was not measured
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub(super) struct MeasureArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    launch: LaunchArgs,
+    pub(super) launch: LaunchArgs,
 }
 
 fn default_targets() -> Vec<TargetSpec> {
@@ -90,7 +90,7 @@ pub(super) fn begin(args: MeasureArgs, profile: Profile) -> Result<Begun> {
         command: std::env::args().collect::<Vec<_>>().join(" "),
         require_all: is_reference_required(),
     };
-    let parts = RealParts { options, compat: args.compat };
+    let parts = RealParts { options, compat: args.compat, voters: false };
     Ok(Begun { plan, parts, stop, progress, json: args.json, expectations })
 }
 

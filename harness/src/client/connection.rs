@@ -4,6 +4,7 @@
 //! is not certain (timeout, broken answer, `Connection: close`), so no answer is ever taken for that of another
 //! request.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
 
 use super::call::Call;
@@ -44,6 +46,8 @@ pub struct Connection {
     host: HeaderValue,
     /// Absent until first needed, while a request is under way, and after anything went wrong.
     sender: Option<SendRequest<Empty<Bytes>>>,
+    /// The socket behind it, to give up what is under way.
+    socket: Option<OwnedFd>,
 }
 
 impl Connection {
@@ -51,7 +55,7 @@ impl Connection {
     pub fn new(address: &str) -> Result<Self, ClientError> {
         let host = HeaderValue::from_str(address)
             .map_err(|error| ClientError::Unsendable { what: address.to_owned(), reason: error.to_string() })?;
-        Ok(Self { address: address.to_owned(), host, sender: None })
+        Ok(Self { address: address.to_owned(), host, sender: None, socket: None })
     }
 
     /// Opens the connection now, so that the first request does not pay for it.
@@ -59,12 +63,24 @@ impl Connection {
         let refused = |reason: String| ClientError::Connect { address: self.address.clone(), reason };
         let stream = TcpStream::connect(&self.address).await.map_err(|error| refused(error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
+        let socket = stream.as_fd().try_clone_to_owned().map_err(|error| refused(error.to_string()))?;
         let (sender, driver) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| refused(error.to_string()))?;
         // Ends by itself when the sender is dropped or the peer closes; its error reaches us through the sender.
         tokio::spawn(driver);
-        self.sender = Some(sender);
+        (self.sender, self.socket) = (Some(sender), Some(socket));
         Ok(())
+    }
+
+    /// Gives up what is under way: whatever arrives later must not be read as the answer to something else, and what the
+    /// server has not got it must not get. On a plain close the kernel goes on sending for minutes, and a request that
+    /// arrives long after its client has moved on undoes what it did since.
+    fn abort(&mut self) {
+        self.sender = None;
+        if let Some(socket) = self.socket.take() {
+            // A socket that is broken already has nothing to give up.
+            let _ = set_socket_linger(&socket, Some(Duration::ZERO));
+        }
     }
 
     /// Sends `call` and reads the whole answer.
@@ -75,8 +91,7 @@ impl Connection {
         let reply = match tokio::time::timeout(limit, self.exchange(call)).await {
             Ok(result) => result?,
             Err(_) => {
-                // Still under way: whatever arrives later must not be read as the answer to something else.
-                self.sender = None;
+                self.abort();
                 return Err(ClientError::Timeout {
                     address: self.address.clone(),
                     target: call.target.to_string(),
@@ -108,7 +123,7 @@ impl Connection {
 
     async fn exchange_once(&mut self, call: &Call) -> Result<Reply, Exchange> {
         if self.sender.as_ref().is_none_or(SendRequest::is_closed) {
-            self.sender = None;
+            (self.sender, self.socket) = (None, None);
             self.open().await.map_err(Exchange::Open)?;
         }
         let Some(mut sender) = self.sender.take() else {

@@ -1,18 +1,21 @@
 //! The record of a run while it grows.
 
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Result;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use super::rows::{GENERATOR_LAG_P99_MS_MAX, Rows};
+use super::scenarios::Done;
 use super::{ConformancePart, Plan, ratios};
 use crate::experiment::expiry::verdicts::verdicts;
 use crate::experiment::expiry::{self, Seen};
 use crate::experiment::kind_name;
-use crate::experiment::restart_recovery::figures;
 use crate::experiment::restart_recovery::judge::Judgement;
+use crate::experiment::restart_recovery::{figures, history};
 use crate::experiment::snapshot_load::Part;
 use crate::host::{self, LoadWatch};
 use crate::results::{
@@ -148,6 +151,25 @@ impl Record {
             self.rows.add(&judgement.header.target, round, row);
         }
         self.faults.extend(figures::faults(judgement));
+    }
+
+    /// Adds a fault scenario that was run and judged, and keeps its history in the folder of the results; or why it was
+    /// not run.
+    ///
+    /// # Errors
+    /// When the history cannot be written.
+    pub fn faulted(&mut self, done: &Done, out: &Path) -> Result<()> {
+        match done {
+            Done::Ran(judged) => {
+                let header = &judged.judgement.header;
+                let target = header.target.replace(['/', ':', ','], "_");
+                let file = format!("history/{}-{target}.jsonl", header.scenario);
+                history::write(&out.join(&file), &judged.events)?;
+                self.faults.push(judged.fault(&file));
+            }
+            Done::Skipped { scenario, target, reason, .. } => self.skip(&format!("{scenario} at {target}"), reason),
+        }
+        Ok(())
     }
 
     /// Adds what the newest of these showed of changing health, and judges all of them anew: the real one may come last.

@@ -11,7 +11,7 @@
 //! - [`fault`]: scenarios of faults under load, recorded first and judged later
 //! - [`snapshot_load`]: one node that joins a filled cluster
 //! - [`fixture`]: the instances that the load works on
-//! - [`bulk`], [`census`], [`visibility`], [`load`]: what several experiments need
+//! - [`bulk`], [`census`], [`visibility`], [`load`], `workload`: what several experiments need
 //!
 //! An experiment never judges and never compares; it stops early when its [`Session`] is over and says so in a note.
 
@@ -33,9 +33,9 @@ pub mod push_latency;
 pub mod restart_recovery;
 pub mod snapshot_load;
 pub mod startup;
-mod subscriber;
 pub mod sync_latency;
 pub mod visibility;
+mod workload;
 
 use std::sync::Arc;
 use std::time::Duration;

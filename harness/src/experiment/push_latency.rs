@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::directions::Directions;
 use super::keep_first;
-use super::subscriber::Subscriber;
 use super::sync_latency::PAUSE_MS_MAX;
+use super::workload::PushSocket;
 use super::{Observation, Session, bulk};
 use crate::client::{Instance, NacosClient};
 use crate::stats::Round;
@@ -79,7 +79,7 @@ impl Rows {
 /// # Errors
 /// When there is no UDP port or the clean-up cannot connect.
 pub async fn run(session: &Session<'_>, samples: usize) -> Result<Vec<Observation>> {
-    let subscribers = try_join_all(session.clients.iter().map(|it| Subscriber::open(it.address()))).await?;
+    let subscribers = try_join_all(session.clients.iter().map(|it| PushSocket::open(it.address()))).await?;
     let mut random = session.random(NAME);
     let mut rows = Rows::of(session);
     let mut registered = Vec::new();
@@ -115,7 +115,7 @@ pub async fn run(session: &Session<'_>, samples: usize) -> Result<Vec<Observatio
 /// nothing where it got none.
 async fn sample(
     session: &Session<'_>,
-    subscribers: &[Subscriber],
+    subscribers: &[PushSocket],
     writer: &NacosClient,
     instance: &Instance,
 ) -> Result<Vec<Option<Duration>>> {
@@ -134,7 +134,7 @@ async fn sample(
 }
 
 /// When a subscriber held a packet that lists the instance.
-async fn held(subscriber: &Subscriber, instance: &Instance, since: Instant) -> Option<Instant> {
+async fn held(subscriber: &PushSocket, instance: &Instance, since: Instant) -> Option<Instant> {
     loop {
         let left = PUSH_LIMIT.checked_sub(since.elapsed())?;
         let pushed = subscriber.next(left).await?;

@@ -35,7 +35,7 @@ const LISTEN_IP: &str = "127.0.0.3";
 const HTTP_PORT: u16 = 80;
 
 /// A kind of node that can be started on this machine.
-enum Launcher {
+pub(super) enum Launcher {
     Tandem(Tandem),
     Nacos(Nacos),
     Docker { image: String, contents: Contents },
@@ -90,7 +90,7 @@ fn remote_node(url: &str) -> anyhow::Result<Node> {
 // === what to start ===
 
 /// One launcher per node, found once per kind. What is built or fetched for it comes by this machine's own network.
-async fn find_launchers(
+pub(super) async fn find_launchers(
     spec: &TargetSpec,
     options: &LaunchOptions,
     guard: &Arc<Guard>,
@@ -348,7 +348,7 @@ impl Launcher {
     }
 
     /// Whether it is real Nacos that needs a leader of its JRaft groups to start.
-    fn has_own_consensus(&self) -> bool {
+    pub(super) fn has_own_consensus(&self) -> bool {
         match self {
             Self::Nacos(nacos) => is_of_jraft(&nacos.version),
             Self::Docker { contents, .. } => contents.kind == NodeKind::Nacos && is_of_jraft(&contents.version),
@@ -356,14 +356,14 @@ impl Launcher {
         }
     }
 
-    fn base_properties(&self) -> &'static [(&'static str, &'static str)] {
+    pub(super) fn base_properties(&self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Nacos(nacos) => nacos.base_properties(),
             Self::Tandem(_) | Self::Docker { .. } => &DISTRIBUTION_PROPERTIES,
         }
     }
 
-    async fn start(
+    pub(super) async fn start(
         &self,
         seat: &Seat,
         first_members: Option<&BTreeSet<String>>,

@@ -5,7 +5,7 @@
 //!
 //! - [`spec`]: the grammar; [`options`]: how to launch; [`launch()`]: from both to a running cluster
 //! - `tandem`, `nacos`, `docker`: one launcher each; `reference` and `java` serve `nacos`
-//! - `seat`, `ports`, `process`, `ready`: what every launcher shares
+//! - `seat`, `ports`, `process`, `ready`: what every launcher shares; `reseat`: what can be changed about a node later
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ pub(crate) mod procfs;
 pub mod progress;
 mod ready;
 pub(crate) mod reference;
+mod reseat;
 mod seat;
 pub mod spec;
 mod tandem;

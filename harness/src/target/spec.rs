@@ -104,6 +104,11 @@ impl TargetSpec {
         self.groups.iter().all(|group| group.kind == Kind::Tandem)
     }
 
+    /// Whether every node can be started as a process of this machine.
+    pub fn is_of_processes(&self) -> bool {
+        self.groups.iter().all(|group| matches!(group.kind, Kind::Tandem | Kind::Nacos(_)))
+    }
+
     /// Whether every node is real Nacos started by us as a process.
     pub fn is_all_nacos(&self) -> bool {
         self.groups.iter().all(|group| matches!(group.kind, Kind::Nacos(_)))

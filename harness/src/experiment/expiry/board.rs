@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::track::{Change, Origin, State, Track};
 use super::window::{Moment, Via};
 use crate::client::{Instance, NacosClient};
-use crate::experiment::subscriber::Subscriber;
+use crate::experiment::workload::PushSocket;
 
 /// Pause between two reads of a service at a node.
 const READ_PAUSE: Duration = Duration::from_millis(50);
@@ -200,7 +200,7 @@ pub(super) async fn read(board: Arc<Board>, client: Arc<NacosClient>, node: usiz
 
 /// Subscribes to services at a node and takes what is pushed until dropped.
 pub(super) async fn listen(board: Arc<Board>, client: Arc<NacosClient>, node: usize, services: Vec<String>) {
-    let subscriber = match Subscriber::open(client.address()).await {
+    let subscriber = match PushSocket::open(client.address()).await {
         Ok(subscriber) => subscriber,
         Err(error) => return board.problem(format!("{error:#}")),
     };

@@ -2,7 +2,8 @@
 //! deregistrations and heartbeats that goes on all the time.
 //!
 //! - [`history`]: what happened, as JSON lines; everything else is worked out from it
-//! - `load`: simulated clients; `observer`: what every node shows, looked at all the time
+//! - the clients, and who looks at every node all the time, are those of [`super::workload`]; `translate`: their events in
+//!   this experiment's words
 //! - [`judge()`](judge::judge): a pure function of the history: how long what was acknowledged was missing where, when
 //!   all agreed again, and whether that is a pass, a fail or unknown
 //! - [`figures`]: the rows and fault scenarios of the record; [`comparison`]: targets beside the all-real one
@@ -21,15 +22,12 @@ pub mod comparison;
 pub mod figures;
 pub mod history;
 pub mod judge;
-mod load;
-mod observer;
-mod population;
-mod recorder;
+mod translate;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -39,14 +37,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::kind_name;
+use super::workload::{Load, Observer, Population, Recorder, Stay, all_show};
 use crate::client::NacosClient;
 use crate::target::{Cluster, NodeKind, Progress};
-use history::{Event, Fault, Header, Phase};
+use history::{Event, Fault, Header, Ms, Phase};
 use judge::Judgement;
-use load::Load;
-use observer::Observer;
-use population::Population;
-use recorder::Recorder;
 
 /// Name in the record.
 pub const NAME: &str = "restart-recovery";
@@ -147,47 +142,41 @@ pub async fn run(cluster: &mut Cluster, plan: RestartPlan, context: Context<'_>)
         sweeps_per_s: plan.sweeps_per_s,
         seed: context.seed,
     };
-    let recorder = Arc::new(Recorder::begin(Event::Run(header)));
-    let clients: Vec<_> = cluster.nodes.iter().map(|it| Arc::new(NacosClient::new(it))).collect();
-    let population = Population { tag: context.tag.clone(), services: plan.services };
+    let recorder = Arc::new(Recorder::begin());
+    let clients: Vec<_> = cluster.nodes.iter().map(|it| Arc::new(NacosClient::new(it))).enumerate().collect();
+    let population = Population::numbered(&format!("{}-recovery", context.tag), plan.services);
     let over = CancellationToken::new();
     // Whatever way this ends, the tasks end too.
     let _guard = over.clone().drop_guard();
     let load = Arc::new(Load {
-        clients: clients.clone(),
+        lists: vec![clients.clone().into()],
+        context: clients.first().map_or_else(String::new, |it| it.1.context().to_owned()),
         population: population.clone(),
         recorder: recorder.clone(),
-        rate: plan.rate,
         residents: plan.residents,
-        lifetime: plan.lifetime,
+        fill_rate: plan.rate,
+        rate: plan.rate,
+        stay: Stay { lifetime: plan.lifetime, dies: 0 },
         seed: context.seed,
         calm: AtomicBool::new(false),
         over: over.clone(),
         live: Mutex::new(BTreeSet::new()),
     });
     let pace = Duration::from_secs(1) / (plan.sweeps_per_s * plan.services).max(1);
-    let observers = clients.into_iter().enumerate().map(|(node, client)| {
-        Arc::new(Observer {
-            node,
-            client,
-            population: population.clone(),
-            recorder: recorder.clone(),
-            pace,
-            answered: AtomicU64::new(0),
-            latest: Mutex::new(vec![None; plan.services as usize]),
-        })
-    });
-    let observers: Vec<_> = observers.collect();
+    let observer = |server| Arc::new(Observer::new(server, population.clone(), recorder.clone(), pace));
+    let observers: Vec<_> = clients.into_iter().map(observer).collect();
     let mut tasks = JoinSet::new();
     for observer in &observers {
         tasks.spawn(observer.clone().run(over.clone()));
     }
     tasks.spawn(load.clone().run());
-    let mut driver = Driver { cluster, plan, context, recorder: recorder.clone(), load, observers };
+    let own = vec![(0, Event::Run(header))];
+    let mut driver = Driver { cluster, plan, context, recorder: recorder.clone(), own, load, observers };
     driver.phases().await?;
+    let own = std::mem::take(&mut driver.own);
     over.cancel();
     while tasks.join_next().await.is_some() {}
-    Ok(recorder.take())
+    Ok(translate::history(recorder.take(), own))
 }
 
 struct Driver<'a> {
@@ -195,6 +184,8 @@ struct Driver<'a> {
     plan: RestartPlan,
     context: Context<'a>,
     recorder: Arc<Recorder>,
+    /// This experiment's own events, each with how many of the workload's came before it.
+    own: Vec<(usize, Event)>,
     load: Arc<Load>,
     observers: Vec<Arc<Observer>>,
 }
@@ -213,7 +204,7 @@ impl Driver<'_> {
                     return Err(error);
                 }
                 self.context.progress.line(&format!("{}: {error:#}", self.cluster.target));
-                self.recorder.add(Event::GaveUp { at: self.recorder.now(), reason: format!("{error:#}") });
+                self.add(Event::GaveUp { at: self.now(), reason: format!("{error:#}") });
                 break;
             }
         }
@@ -221,7 +212,7 @@ impl Driver<'_> {
         self.begin(Phase::Final);
         self.pass(self.plan.heal).await?;
         let began = Instant::now();
-        while !self.agrees() && began.elapsed() + self.plan.heal < AGREEMENT_LIMIT {
+        while !all_show(&self.load, &self.observers) && began.elapsed() + self.plan.heal < AGREEMENT_LIMIT {
             self.pass(Duration::from_millis(200)).await?;
         }
         // So that what is judged is not the very last look.
@@ -249,8 +240,16 @@ impl Driver<'_> {
         self.cluster.wait_ready(READY_LIMIT, self.context.progress).await.map(drop)
     }
 
-    fn begin(&self, phase: Phase) {
-        self.recorder.add(Event::Phase { at: self.recorder.now(), phase });
+    fn now(&self) -> Ms {
+        self.recorder.now() / 1000
+    }
+
+    fn add(&mut self, event: Event) {
+        self.own.push((self.recorder.len(), event));
+    }
+
+    fn begin(&mut self, phase: Phase) {
+        self.add(Event::Phase { at: self.now(), phase });
         let what = match phase {
             Phase::Fill => "the population grows".to_owned(),
             Phase::Steady => "full load, no fault".to_owned(),
@@ -261,8 +260,8 @@ impl Driver<'_> {
         self.context.progress.line(&format!("{NAME} at {}: {what}", self.cluster.target));
     }
 
-    fn did(&self, node: usize, what: Fault) {
-        self.recorder.add(Event::Fault { at: self.recorder.now(), node, what });
+    fn did(&mut self, node: usize, what: Fault) {
+        self.add(Event::Fault { at: self.now(), node, what });
     }
 
     /// Lets time pass.
@@ -271,20 +270,5 @@ impl Driver<'_> {
             () = tokio::time::sleep(time) => Ok(()),
             () = self.context.stop.cancelled() => bail!("the run was interrupted"),
         }
-    }
-
-    /// Whether every node's last looks show exactly what lives. Only says when waiting may end; the judge decides.
-    fn agrees(&self) -> bool {
-        let services = self.plan.services.max(1);
-        let mut wanted = vec![Vec::new(); services as usize];
-        for index in self.load.live.lock().iter() {
-            if let Some(it) = wanted.get_mut((index % services) as usize) {
-                it.push(index / services);
-            }
-        }
-        self.observers.iter().all(|it| {
-            let latest = it.latest.lock();
-            latest.len() == wanted.len() && latest.iter().zip(&wanted).all(|(shown, it)| shown.as_ref() == Some(it))
-        })
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::super::history::{Phase, Us};
 use super::finding::{Check, Figure, Finding, ms, seconds, when};
 use super::lives::Abandoned;
+use super::looks::Seen;
 use super::story::{Line, Story};
 
 /// Until when a node may show an instance whose client is gone.
@@ -52,7 +53,11 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
         }
         let unseen = gone.iter().filter(|(instance, abandoned)| {
             let last = looks.services.get((instance % services) as usize).and_then(|it| it.last());
-            last.is_none_or(|it| it.sent <= gone_by(story, *abandoned, node))
+            // What a last look does not show is gone, and early; whether it comes back is another check's.
+            let still_shown = |it: &Seen<'_>| it.extra.contains(&(instance / services));
+            last.is_none_or(|it| {
+                it.sent < abandoned.at || (it.sent <= gone_by(story, *abandoned, node) && still_shown(it))
+            })
         });
         let unseen = unseen.count();
         if unseen > 0 {

@@ -3,7 +3,7 @@
 //! bytes on.
 
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -23,7 +23,7 @@ const UNPACKED_BYTES_MAX: u64 = 8 << 20;
 
 /// A pushed packet.
 #[derive(Debug, Deserialize)]
-pub(super) struct Packet {
+pub(crate) struct Packet {
     /// A list answer as JSON text.
     data: String,
     /// What the acknowledgement must repeat.
@@ -50,23 +50,27 @@ impl Packet {
 
 /// What a packet brought.
 #[derive(Debug)]
-pub(super) struct Pushed {
+pub(crate) struct Pushed {
     /// When it was in hand.
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
+    /// Who sent it.
+    pub(crate) from: IpAddr,
+    /// The `lastRefTime` of it.
+    pub(crate) last_ref_time: i64,
     /// The list in it.
-    pub(super) listing: Listing,
+    pub(crate) listing: Listing,
 }
 
 /// A subscriber of one node.
 #[derive(Debug)]
-pub(super) struct Subscriber {
+pub(crate) struct PushSocket {
     socket: UdpSocket,
     address: SocketAddr,
 }
 
-impl Subscriber {
+impl PushSocket {
     /// Opens a port on the address that this machine has towards `node`, `host:port`.
-    pub(super) async fn open(node: &str) -> Result<Self> {
+    pub(crate) async fn open(node: &str) -> Result<Self> {
         let what = "a UDP port for pushes";
         let route = UdpSocket::bind("0.0.0.0:0").await.context(what)?;
         // Sends nothing: it only chooses the way.
@@ -77,8 +81,13 @@ impl Subscriber {
         Ok(Self { socket, address })
     }
 
+    /// Where pushes go to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Asks `client`'s node for the service, which subscribes for ten seconds.
-    pub(super) async fn subscribe(&self, client: &NacosClient, service: &str) -> Result<()> {
+    pub(crate) async fn subscribe(&self, client: &NacosClient, service: &str) -> Result<()> {
         let ip = self.address.ip().to_string();
         let call = Call::subscribe(client.context(), service, &ip, self.address.port())?;
         client.send(&call).await.context("subscribing")?;
@@ -86,7 +95,7 @@ impl Subscriber {
     }
 
     /// The next readable packet, acknowledged; nothing when none came within `limit`.
-    pub(super) async fn next(&self, limit: Duration) -> Option<Pushed> {
+    pub(crate) async fn next(&self, limit: Duration) -> Option<Pushed> {
         let began = Instant::now();
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
@@ -97,7 +106,7 @@ impl Subscriber {
             // An unacknowledged packet is sent again, and would be taken for a later one.
             let _ = self.socket.send_to(packet.acknowledgement().as_bytes(), from).await;
             if let Ok(listing) = serde_json::from_str(&packet.data) {
-                return Some(Pushed { at, listing });
+                return Some(Pushed { at, from: from.ip(), last_ref_time: packet.last_ref_time, listing });
             }
         }
     }
