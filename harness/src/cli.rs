@@ -11,6 +11,7 @@ mod live;
 mod load;
 mod measure;
 mod parts;
+mod persist;
 mod push;
 mod random;
 mod record;
@@ -53,6 +54,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Check that all nodes of a cluster hold the same, after random operations and right now.
     Agree(agree::AgreeArgs),
+    /// Measure persistent data: load, reads after writes, changes of leader; or kill nodes under persistent writes.
+    Persist(persist::PersistArgs),
     /// Kill and restart every node in turn under load, and say what was missing for how long.
     Recover(recover::RecoverArgs),
     /// Start one node of a filled cluster, and say when it serves everything.
@@ -107,6 +110,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Expiry(args) => expiry::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Agree(args) => agree::run(args).await,
+        Command::Persist(args) => persist::run(args).await,
         Command::Recover(args) => recover::run(args).await,
         Command::Join(args) => join::run(args).await,
         Command::Up(args) => up::run(args).await,
