@@ -84,8 +84,19 @@ impl Group {
     /// # Errors
     /// When it is not obeyed.
     pub async fn command(&self, at: usize, command: &str, value: &str) -> Result<()> {
+        let text = self.told(at, GROUP, command, value).await?;
+        let code = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|it| it["code"].as_i64());
+        ensure!(code == Some(200), "member {at} answered {command} {value} with {text}");
+        Ok(())
+    }
+
+    /// What a member says to a command about any group.
+    ///
+    /// # Errors
+    /// When it does not answer with 200.
+    pub async fn told(&self, at: usize, group: &str, command: &str, value: &str) -> Result<String> {
         let address = self.addresses.get(at).with_context(|| format!("there is no member {at}"))?;
-        let body = serde_json::json!({ "groupId": GROUP, "command": command, "value": value }).to_string();
+        let body = serde_json::json!({ "groupId": group, "command": command, "value": value }).to_string();
         let request = Request {
             method: "POST".to_owned(),
             target: format!("{}/v1/core/ops/raft", self.context).into_bytes(),
@@ -94,11 +105,8 @@ impl Group {
         };
         let answer = wire::exchange(address, &request, &Limits::default()).await?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let code = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|it| it["code"].as_i64());
-        if (answer.status, code) != (200, Some(200)) {
-            bail!("{address} answered {} to {command} {value}: {text}", answer.status);
-        }
-        Ok(())
+        ensure!(answer.status == 200, "{address} answered {} to {command} {value}: {text}", answer.status);
+        Ok(text)
     }
 
     /// Makes a member the leader and waits until it is.

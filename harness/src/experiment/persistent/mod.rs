@@ -25,7 +25,7 @@ pub const FSYNC_NOTE: &str = "fsync before the acknowledgement on both sides: na
 
 /// A name with this prefix that the node at `owner` is responsible for: official nodes hand a write of an instance on to
 /// the responsible node first, persistent or not, so only such a name is written through the node that is asked.
-fn owned_by(nodes: &[Node], owner: usize, prefix: &str) -> String {
+pub fn owned_by(nodes: &[Node], owner: usize, prefix: &str) -> String {
     /// More than enough for any number of nodes; without an owner any name does.
     const TRIES: usize = 1000;
     let addresses: Vec<&str> = nodes.iter().map(|it| it.address.as_str()).collect();

@@ -17,7 +17,7 @@ use crate::experiment::fault::history::{Action, Event, Outcome, Persistent, Us};
 use crate::experiment::loopback;
 
 /// Pause after an operation that a node refused or whose end is not known: it is down, or there is no leader.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Operations on one register before the writer takes another, so that registers of every age are killed over.
 const OPERATIONS: u32 = 40;
