@@ -1,9 +1,8 @@
-//! Persistent writes of nodes that vote: whatever was acknowledged survives SIGKILL at any moment.
+//! Persistent writes: whatever was acknowledged survives SIGKILL at any moment.
 
 // A test that cannot go on panics, in its helpers as well.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tandem::experiment::persistent::kills::{self, KillPlan, judge::judge};
@@ -14,11 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 async fn killed(target: &str, kills: u32) {
     let spec: TargetSpec = target.parse().unwrap();
-    let options = LaunchOptions {
-        guard_program: Some(PathBuf::from(env!("CARGO_BIN_EXE_tandem"))),
-        properties: BTreeMap::from([("tandem.raft.voter".to_owned(), "true".to_owned())]),
-        ..LaunchOptions::default()
-    };
+    let options =
+        LaunchOptions { guard_program: Some(PathBuf::from(env!("CARGO_BIN_EXE_tandem"))), ..LaunchOptions::default() };
     let mut cluster = launch(&spec, &options).await.unwrap();
     let stop = CancellationToken::new();
     let context = Context { tag: "kills".to_owned(), seed: 1, stop: &stop, progress: &Silent };

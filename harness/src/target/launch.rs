@@ -29,9 +29,6 @@ const CONTEXT_PATH: &str = "/nacos";
 const KNOWN_IP: &str = "127.0.0.2";
 const LISTEN_IP: &str = "127.0.0.3";
 
-/// Property that makes a node of ours vote.
-const VOTER: &str = "tandem.raft.voter";
-
 /// Port of a URL that names none.
 const HTTP_PORT: u16 = 80;
 
@@ -208,7 +205,7 @@ async fn start(
     let guard = cluster.guard.clone().context("a cluster without a guard cannot start anything")?;
     options.progress.status(&format!("starting {spec}"));
     let begun = Instant::now();
-    let lonely = without_majority(&seats, launchers, options);
+    let lonely = without_majority(&seats, launchers);
     let group: BTreeSet<String> = lonely.iter().map(|seat| seat.address()).collect();
     lonely.iter().try_for_each(|seat| seat.write_members(&group))?;
     for (seat, launcher) in seats.iter().zip(launchers) {
@@ -245,10 +242,10 @@ async fn start(
 /// before it listens, for ever (`compat/spec/membership.md` §8); as a cluster of their own they start, and keep their
 /// consensus groups when the others join their list. Where the others vote, nobody may start that way: a node that has
 /// elected itself alone has a history of its own (`compat/spec/jraft.md` §12, trap).
-fn without_majority<'a>(seats: &'a [Seat], launchers: &[Arc<Launcher>], options: &LaunchOptions) -> Vec<&'a Seat> {
+fn without_majority<'a>(seats: &'a [Seat], launchers: &[Arc<Launcher>]) -> Vec<&'a Seat> {
     let official = seats.iter().zip(launchers).filter(|(_, launcher)| launcher.has_own_consensus());
     let official: Vec<&Seat> = official.map(|(seat, _)| seat).collect();
-    let voters = launchers.iter().filter(|launcher| launcher.votes(options)).count();
+    let voters = launchers.iter().filter(|launcher| launcher.votes()).count();
     if voters * 2 > seats.len() { Vec::new() } else { official }
 }
 
@@ -323,9 +320,12 @@ impl Launcher {
     }
 
     /// Whether it takes part in the elections of a mixed cluster.
-    fn votes(&self, options: &LaunchOptions) -> bool {
-        let switch = options.properties.get(VOTER).map(String::as_str);
-        matches!(self, Self::Tandem(_)) && switch == Some("true") || self.has_own_consensus()
+    fn votes(&self) -> bool {
+        match self {
+            Self::Tandem(_) => true,
+            Self::Docker { contents, .. } if contents.kind == NodeKind::Tandem => true,
+            _ => self.has_own_consensus(),
+        }
     }
 
     fn base_properties(&self) -> &'static [(&'static str, &'static str)] {
