@@ -88,7 +88,14 @@ async fn figures(args: PersistArgs) -> Result<ExitCode> {
         LoadPlan { rate: args.rate, open_loop, saturation: open_loop / 2, connections: args.connections as usize };
     let leader = ChangePlan { transfers: args.transfers as usize, kills: args.kills.unwrap_or(3) as usize };
     let profile = Profile::persistent(load, args.reads as usize, args.rounds as usize, leader);
-    measure::run_judged(args.measure, profile, say).await
+    let asked_for = leader.transfers + leader.kills;
+    measure::run_judged(args.measure, profile, |results, json| {
+        // A change of leader that was asked for and not seen did not hold.
+        let seen = |target: &str| results.faults.iter().filter(|it| it.target == target).count();
+        let complete = results.targets.iter().all(|it| seen(&it.target) == asked_for);
+        say(results, json) && complete
+    })
+    .await
 }
 
 /// What stops and starts nodes, at one target after the other.

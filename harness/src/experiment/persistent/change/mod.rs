@@ -35,6 +35,9 @@ const CALM: Duration = Duration::from_secs(3);
 /// Official nodes look for the leader every 5 to 10 s (`compat/spec/jraft.md` §2) and lose writes until then.
 const REFRESH: Duration = Duration::from_secs(11);
 
+/// How often a transfer that is refused is tried again.
+const TRANSFER_TRIES: u32 = 3;
+
 /// No change is watched for longer.
 const WATCH_LIMIT: Duration = Duration::from_secs(40);
 
@@ -94,21 +97,32 @@ pub async fn run(cluster: &mut Cluster, plan: ChangePlan, context: &Context<'_>)
 /// # Errors
 /// As [`run`].
 pub async fn one(cluster: &mut Cluster, by: By, round: usize, context: &Context<'_>) -> Result<Changes> {
-    let seen = once(cluster, by, round, context).await?;
+    let mut tries = 0;
+    let seen = loop {
+        // Names are fresh with every try: what an earlier one left behind must not be taken for a write that counts.
+        match once(cluster, by, &format!("{}-{by:?}-{round}-{tries}", context.tag), context).await {
+            // The leader may have changed by itself between the question and the command.
+            Err(error) if by == By::Transfer && tries < TRANSFER_TRIES => {
+                context.progress.line(&format!("{NAME} at {}: again, because {error:#}", cluster.target));
+                tries += 1;
+            }
+            seen => break seen?,
+        }
+    };
     Ok(Changes {
         observations: judge::observations(&seen).into_iter().map(|row| (round, row)).collect(),
         faults: vec![judge::fault(&cluster.target, round + 1, &seen)],
     })
 }
 
-async fn once(cluster: &mut Cluster, by: By, round: usize, context: &Context<'_>) -> Result<Seen> {
+async fn once(cluster: &mut Cluster, by: By, tag: &str, context: &Context<'_>) -> Result<Seen> {
     let group = Group::of(cluster)?;
     let all = group.others(&[]);
     let leader = group.wait_leader(&all, LEADER_LIMIT).await?;
     let next = (leader + 1) % cluster.nodes.len();
     let remaining = if by == By::Kill { group.others(&[leader]) } else { all };
     let real = cluster.nodes.iter().any(|it| it.kind != NodeKind::Tandem);
-    let traffic = Traffic::start(cluster, &remaining, &format!("{}-{by:?}-{round}", context.tag));
+    let traffic = Traffic::start(cluster, &remaining, tag);
     sleep(BEFORE).await;
     let changed = Instant::now();
     match by {
