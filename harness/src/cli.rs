@@ -13,6 +13,7 @@ mod live;
 mod load;
 mod measure;
 mod parts;
+mod persist;
 mod push;
 mod random;
 mod record;
@@ -55,6 +56,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Check that all nodes of a cluster hold the same, after random operations and right now.
     Agree(agree::AgreeArgs),
+    /// Measure persistent data: load, reads after writes, changes of leader; or kill nodes under persistent writes.
+    Persist(persist::PersistArgs),
     /// Kill and restart every node in turn under load, and say what was missing for how long.
     Recover(recover::RecoverArgs),
     /// Break clusters the same way under load, and prove what each keeps.
@@ -127,6 +130,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Expiry(args) => expiry::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Agree(args) => agree::run(args).await,
+        Command::Persist(args) => persist::run(args).await,
         Command::Recover(args) => recover::run(args).await,
         Command::Fault(args) => fault::run(args).await,
         Command::Join(args) => join::run(args).await,

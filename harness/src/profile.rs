@@ -10,6 +10,8 @@ use crate::experiment::agreement::{self, AgreementPlan};
 use crate::experiment::burst_convergence::Burst;
 use crate::experiment::expiry::ExpiryPlan;
 use crate::experiment::load::LoadPlan;
+use crate::experiment::persistent::change::ChangePlan;
+use crate::experiment::persistent::{load as load_persistent, read_after_write};
 use crate::experiment::restart_recovery::RestartPlan;
 use crate::experiment::snapshot_load::JoinPlan;
 use crate::experiment::{
@@ -42,9 +44,11 @@ pub struct Profile {
 #[derive(Debug, Clone, Copy)]
 pub struct Faults {
     /// `snapshot-load`.
-    pub join: JoinPlan,
+    pub join: Option<JoinPlan>,
+    /// `leader-change`.
+    pub leader: Option<ChangePlan>,
     /// `restart-recovery`.
-    pub restart: RestartPlan,
+    pub restart: Option<RestartPlan>,
     /// No target is begun with later than this after the last round.
     pub limit: Duration,
 }
@@ -62,6 +66,10 @@ pub struct TargetPlan {
     pub beat: Option<Timed<LoadPlan>>,
     /// `load-query`.
     pub query: Option<Timed<LoadPlan>>,
+    /// `load-persistent`.
+    pub persistent: Option<Timed<LoadPlan>>,
+    /// Samples of `read-after-write`.
+    pub read_after_write: Option<Timed<usize>>,
     /// `burst-convergence`.
     pub burst: Option<Timed<Burst>>,
     /// Samples of `push-latency`.
@@ -113,6 +121,9 @@ fn load(rate: u32, open_loop_ms: u64, saturation_ms: u64) -> LoadPlan {
 /// Registrations per second of the open loop. A real three-node cluster spends some 3 ms of processor time on one.
 pub const REGISTER_RATE: u32 = 100;
 
+/// Changes of persistent instances per second of the open loop. Each is a round trip to a majority and two disks.
+pub const PERSISTENT_RATE: u32 = 50;
+
 /// Heartbeats per second of the open loop; real nodes forward two of three.
 const BEAT_RATE: u32 = 200;
 
@@ -126,12 +137,17 @@ fn agreement(operations: usize, rate: u32) -> AgreementPlan {
     AgreementPlan { operations, rate, watch: seconds(11), pairs: true }
 }
 
-/// A target with real nodes takes some eight minutes: 2 for the join and 6 for three restarts.
+/// A target with real nodes takes some eleven minutes: 2 for the join, 3 for six changes of leader and 6 for three
+/// restarts.
 const FAULTS: Faults = Faults {
-    join: JoinPlan { instances: 10_000, services: 1000 },
-    restart: RestartPlan::USUAL,
-    limit: seconds(25 * 60),
+    join: Some(JoinPlan { instances: 10_000, services: 1000 }),
+    leader: Some(LEADER),
+    restart: Some(RestartPlan::USUAL),
+    limit: seconds(30 * 60),
 };
+
+/// A change by transfer takes some 20 s in an official cluster, one by kill 40 s with the start of the node.
+const LEADER: ChangePlan = ChangePlan { transfers: 3, kills: 3 };
 
 impl Profile {
     /// The profile of that name.
@@ -170,7 +186,7 @@ impl Profile {
                 query: timed(load(QUERY_RATE, 1250, 750), seconds(3)),
                 burst: timed(BURST, seconds(20)),
                 push: timed(8, seconds(3)),
-                agreement: None,
+                ..TargetPlan::default()
             },
             mixed: TargetPlan {
                 sync: timed(5, seconds(12)),
@@ -190,6 +206,8 @@ impl Profile {
             register: timed(load(REGISTER_RATE, 8000, 3000), seconds(20)),
             beat: timed(load(BEAT_RATE, 8000, 3000), seconds(18)),
             query: timed(load(QUERY_RATE, 8000, 3000), seconds(18)),
+            persistent: timed(load(PERSISTENT_RATE, 8000, 4000), seconds(60)),
+            read_after_write: timed(20, seconds(30)),
             burst: timed(BURST, seconds(30)),
             push: timed(10, seconds(45)),
             agreement: timed(agreement(1000, 50), seconds(75)),
@@ -197,7 +215,7 @@ impl Profile {
         Self {
             name: "standard".into(),
             rounds: 3,
-            budget: seconds(40 * 60),
+            budget: seconds(46 * 60),
             conformance: Some(seconds(300)),
             uniform: everything.clone(),
             mixed: everything,
@@ -213,6 +231,8 @@ impl Profile {
             register: timed(load(REGISTER_RATE, 30_000, 10_000), seconds(60)),
             beat: timed(load(BEAT_RATE, 30_000, 10_000), seconds(50)),
             query: timed(load(QUERY_RATE, 30_000, 10_000), seconds(50)),
+            persistent: timed(load(PERSISTENT_RATE, 30_000, 10_000), seconds(100)),
+            read_after_write: timed(50, seconds(60)),
             burst: timed(BURST, seconds(40)),
             push: timed(30, seconds(130)),
             agreement: timed(agreement(1000, 50), seconds(75)),
@@ -238,6 +258,8 @@ impl Profile {
             load_register::NAME => it.register.is_some(),
             load_beat::NAME => it.beat.is_some(),
             load_query::NAME => it.query.is_some(),
+            load_persistent::NAME => it.persistent.is_some(),
+            read_after_write::NAME => it.read_after_write.is_some(),
             burst_convergence::NAME => it.burst.is_some(),
             agreement::NAME => it.agreement.is_some(),
             _ => false,
@@ -275,6 +297,18 @@ impl Profile {
             ..TargetPlan::default()
         };
         Self::single("load", rounds, plan)
+    }
+
+    /// Persistent data alone: load and reads in every round, changes of leader after the last.
+    pub fn persistent(load: LoadPlan, reads: usize, rounds: usize, leader: ChangePlan) -> Self {
+        let plan = TargetPlan {
+            persistent: timed(load, load.open_loop + load.saturation + seconds(90)),
+            read_after_write: timed(reads, seconds(12) * reads as u32).filter(|_| reads > 0),
+            ..TargetPlan::default()
+        };
+        let changes = Faults { join: None, leader: Some(leader), restart: None, limit: seconds(24 * 3600) };
+        let faults = Some(changes).filter(|_| leader.transfers + leader.kills > 0);
+        Self { faults, ..Self::single("persist", rounds, plan) }
     }
 
     /// A command with a plan of its own.

@@ -96,13 +96,23 @@ pub(super) fn begin(args: MeasureArgs, profile: Profile) -> Result<Begun> {
 
 /// Runs `profile` at the targets and says where the results are.
 pub(super) async fn run(args: MeasureArgs, profile: Profile) -> Result<ExitCode> {
+    run_judged(args, profile, |_, _| true).await
+}
+
+/// The same, with a verdict of the command's own on what came of it; it is told whether results.json is printed.
+pub(super) async fn run_judged(
+    args: MeasureArgs,
+    profile: Profile,
+    held: impl FnOnce(&Results, bool) -> bool,
+) -> Result<ExitCode> {
     for target in &args.targets {
         // Looked at first: a version that nobody has must not cost the rest of the run.
         check_versions(target, &args.launch.options()).await?;
     }
     let begun = begin(args, profile)?;
     let (results, ending) = compare::run(&begun.plan, &begun.parts, &begun.stop, begun.progress.as_ref()).await?;
-    begun.end(&results, ending, true)
+    let held = held(&results, begun.json);
+    begun.end(&results, ending, held)
 }
 
 impl Begun {

@@ -74,7 +74,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn new(
+    pub(super) fn new(
         method: Method,
         context: &str,
         path: &str,

@@ -4,11 +4,12 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use super::{Parts, Runner};
+use crate::experiment::persistent::change;
 use crate::experiment::{restart_recovery, snapshot_load};
 use crate::profile::Faults;
 
 impl<P: Parts> Runner<'_, P> {
-    /// `snapshot-load`, then `restart-recovery`, at one target after the other.
+    /// `snapshot-load`, `leader-change`, then `restart-recovery`, as far as planned, at one target after the other.
     pub(super) async fn faults(&mut self, plan: Faults) -> Result<()> {
         let end = Instant::now() + plan.limit;
         for position in 0..self.clusters.len() {
@@ -27,21 +28,30 @@ impl<P: Parts> Runner<'_, P> {
             return;
         }
         if Instant::now() > end {
-            let both = format!("{} and {} at {target}", snapshot_load::NAME, restart_recovery::NAME);
-            record.skip(&both, "there was no time left for it");
+            record.skip(&format!("what stops and starts nodes at {target}"), "there was no time left for it");
             return;
         }
         let tag = format!("t{}", record.stamp());
-        let context = snapshot_load::Context { tag: tag.clone(), seed: run.seed, stop, progress: *progress };
-        let joined = snapshot_load::all(cluster, plan.join, &context, |part| record.joined(&target, part)).await;
-        if let Err(error) = joined {
-            record.skip(&format!("{} at {target}", snapshot_load::NAME), &format!("{error:#}"));
+        if let Some(plan) = plan.join {
+            let context = snapshot_load::Context { tag: tag.clone(), seed: run.seed, stop, progress: *progress };
+            let joined = snapshot_load::all(cluster, plan, &context, |part| record.joined(&target, part)).await;
+            if let Err(error) = joined {
+                record.skip(&format!("{} at {target}", snapshot_load::NAME), &format!("{error:#}"));
+            }
         }
         let context = restart_recovery::Context { tag, seed: run.seed, stop, progress: *progress };
-        let events = restart_recovery::run(cluster, plan.restart, context).await;
-        match events.and_then(|events| restart_recovery::keep(&events, &run.out)) {
-            Ok(judgement) => record.restarted(&judgement),
-            Err(error) => record.skip(&format!("{} at {target}", restart_recovery::NAME), &format!("{error:#}")),
+        if let Some(plan) = plan.leader {
+            match change::run(cluster, plan, &context).await {
+                Ok(changes) => record.leader_changed(&target, changes),
+                Err(error) => record.skip(&format!("{} at {target}", change::NAME), &format!("{error:#}")),
+            }
+        }
+        if let Some(plan) = plan.restart {
+            let events = restart_recovery::run(cluster, plan, context).await;
+            match events.and_then(|events| restart_recovery::keep(&events, &run.out)) {
+                Ok(judgement) => record.restarted(&judgement),
+                Err(error) => record.skip(&format!("{} at {target}", restart_recovery::NAME), &format!("{error:#}")),
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ use super::{ConformancePart, Plan, ratios};
 use crate::experiment::expiry::verdicts::verdicts;
 use crate::experiment::expiry::{self, Seen};
 use crate::experiment::kind_name;
+use crate::experiment::persistent::change::Changes;
+use crate::experiment::persistent::kills;
 use crate::experiment::restart_recovery::judge::Judgement;
 use crate::experiment::restart_recovery::{figures, history};
 use crate::experiment::snapshot_load::Part;
@@ -170,6 +172,18 @@ impl Record {
             Done::Skipped { scenario, target, reason, .. } => self.skip(&format!("{scenario} at {target}"), reason),
         }
         Ok(())
+    }
+
+    /// Adds changes of leader; every change of one kind is a round.
+    pub fn leader_changed(&mut self, target: &str, changes: Changes) {
+        changes.observations.into_iter().for_each(|(round, row)| self.rows.add(target, round, row));
+        self.faults.extend(changes.faults);
+    }
+
+    /// Adds a judged run of `persistent-kills`.
+    pub fn killed_again_and_again(&mut self, judgement: &kills::judge::Judgement) {
+        self.rows.add(&judgement.header.target, 0, judgement.observation());
+        self.faults.push(judgement.fault());
     }
 
     /// Adds what the newest of these showed of changing health, and judges all of them anew: the real one may come last.

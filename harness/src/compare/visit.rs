@@ -12,7 +12,7 @@ use crate::client::Instance;
 use crate::experiment::fixture::Fixture;
 use crate::experiment::{
     Observation, Session, agreement, bulk, burst_convergence, deregister_latency, load_beat, load_query, load_register,
-    memory, push_latency, sync_latency,
+    memory, persistent, push_latency, sync_latency,
 };
 use crate::profile::{TargetPlan, Timed};
 use crate::results::{Agreement, Skipped};
@@ -46,10 +46,14 @@ pub(super) fn limits(plan: &TargetPlan, is_last_round: bool) -> Limits {
         part.map_or(Duration::ZERO, |it| it.limit)
     }
     Limits {
-        elastic: of(plan.sync.as_ref()) + of(plan.deregister.as_ref()) + of(plan.push.as_ref()),
+        elastic: of(plan.sync.as_ref())
+            + of(plan.deregister.as_ref())
+            + of(plan.push.as_ref())
+            + of(plan.read_after_write.as_ref()),
         fixed: of(plan.register.as_ref())
             + of(plan.beat.as_ref())
             + of(plan.query.as_ref())
+            + of(plan.persistent.as_ref())
             + of(plan.burst.as_ref())
             + of(plan.agreement.as_ref().filter(|_| is_last_round)),
     }
@@ -89,6 +93,7 @@ pub(super) async fn run(
     if let Some(part) = start(&mut session, load_register::NAME, plan.register, time, &mut visit) {
         visit.take(load_register::NAME, round, load_register::run(&session, part.plan).await);
     }
+    persistent_data(&mut session, plan, time, &mut visit).await;
     if is_last_round {
         agree(&mut session, plan, time, &mut visit).await;
     }
@@ -121,10 +126,24 @@ fn start<T>(
         return None;
     }
     session.progress.status(&format!("{name} at {}, round {}", session.cluster.target, session.round + 1));
-    let is_elastic = [sync_latency::NAME, deregister_latency::NAME, push_latency::NAME].contains(&name);
+    let is_elastic =
+        [sync_latency::NAME, deregister_latency::NAME, push_latency::NAME, persistent::read_after_write::NAME]
+            .contains(&name);
     let limit = if is_elastic { Limits::elastic(part.limit) } else { Limits::fixed(part.limit) };
     session.deadline = time.next_deadline(Instant::now(), limit);
     Some(part)
+}
+
+/// What is committed before it is acknowledged.
+async fn persistent_data(session: &mut Session<'_>, plan: &TargetPlan, time: &mut RoundTime, visit: &mut Visit) {
+    let round = session.round;
+    let name = persistent::read_after_write::NAME;
+    if let Some(part) = start(session, name, plan.read_after_write, time, visit) {
+        visit.take(name, round, persistent::read_after_write::run(session, part.plan).await);
+    }
+    if let Some(part) = start(session, persistent::load::NAME, plan.persistent, time, visit) {
+        visit.take(persistent::load::NAME, round, persistent::load::run(session, part.plan).await);
+    }
 }
 
 /// Random operations, and whether all nodes then hold the same.

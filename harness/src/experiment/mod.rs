@@ -9,6 +9,7 @@
 //! - [`agreement`]: random operations, then whether all nodes hold the same
 //! - [`restart_recovery`]: every node killed and restarted under load
 //! - [`fault`]: scenarios of faults under load, recorded first and judged later
+//! - [`persistent`]: what is committed before it is acknowledged: load, reads, changes of leader, kills
 //! - [`snapshot_load`]: one node that joins a filled cluster
 //! - [`fixture`]: the instances that the load works on
 //! - [`bulk`], [`census`], [`visibility`], [`load`], `workload`: what several experiments need
@@ -29,6 +30,7 @@ pub mod load_beat;
 pub mod load_query;
 pub mod load_register;
 pub mod memory;
+pub mod persistent;
 pub mod push_latency;
 pub mod restart_recovery;
 pub mod snapshot_load;

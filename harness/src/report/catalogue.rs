@@ -35,7 +35,7 @@ const LOAD_METHOD: &str = "Open loop: every request is due at a moment fixed bef
     due meanwhile. The generator's own lateness is measured apart and stands in the first lines of this report.";
 
 /// Every known experiment, in the order in which a report shows them.
-const EXPERIMENTS: [Experiment; 18] = [
+const EXPERIMENTS: [Experiment; 23] = [
     Experiment {
         name: "sync-latency",
         title: "Sync latency",
@@ -216,6 +216,67 @@ const EXPERIMENTS: [Experiment; 18] = [
         stat: "p99",
         shape: Shape::Curve,
         method: LOAD_METHOD,
+    },
+    Experiment {
+        name: "load-persistent",
+        title: "Persistent writes under load",
+        does: "answers persistent writes under load in",
+        smaller: "faster",
+        larger: "slower",
+        stat: "p99",
+        shape: Shape::Curve,
+        method: "Changes of registered persistent instances, each of a service of its own and each one entry of the log, \
+            acknowledged when a majority has it on disk. Open loop and saturation as for the other loads. Afterwards \
+            every node must hold all of them, and all nodes the same.",
+    },
+    Experiment {
+        name: "read-after-write",
+        title: "Reads after persistent writes",
+        does: "shows an acknowledged persistent write in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "A persistent instance of a fresh service is registered at one node. The clock starts at the \
+            acknowledgement and stops, for the node written to and for each other apart, when a query there first \
+            shows it.",
+    },
+    Experiment {
+        name: "leader-change",
+        title: "Change of leader",
+        does: "serves persistent writes again after a change of leader in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "The leader of the persistent data hands over, or is killed with SIGKILL, while a persistent write is \
+            due at every remaining node every 50 ms. A write counts when it is acknowledged and every node that is up \
+            shows it. One value per change and node: the time from the change to the first write that counts, and the \
+            longest time in which none came to count.",
+    },
+    Experiment {
+        name: "persistent-kills",
+        title: "Killed under persistent writes",
+        does: "answers again after a kill in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Curve,
+        method: "A node is killed with SIGKILL at random moments of a load of persistent writes and started again, many \
+            times; the clock runs from the kill to its next answer. Afterwards every register must hold what was \
+            acknowledged last, at every node; writes without an answer may be there or not.",
+    },
+    Experiment {
+        name: "persistent-restore",
+        title: "Restored by a snapshot",
+        does: "holds everything again after its data was wiped in",
+        smaller: "sooner",
+        larger: "later",
+        stat: "p50",
+        shape: Shape::Bars,
+        method: "A node is killed, wiped of its data and started again beside a leader whose log no longer begins at the \
+            beginning. The clock starts with its process and stops when all nodes hold the same persistent instances. \
+            Its own log says that it loaded a snapshot.",
     },
     Experiment {
         name: "startup",

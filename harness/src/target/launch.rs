@@ -268,13 +268,15 @@ async fn start(
     Ok(())
 }
 
-/// Official nodes that are too few to elect a leader among all members. With its own storage such a node waits for one
+/// Official nodes that are too few to elect a leader among all members that vote. With its own storage such a node waits for one
 /// before it listens, for ever (`compat/spec/membership.md` §8); as a cluster of their own they start, and keep their
-/// consensus groups when the others join their list.
+/// consensus groups when the others join their list. Where the others vote, nobody may start that way: a node that has
+/// elected itself alone has a history of its own (`compat/spec/jraft.md` §12, trap).
 fn without_majority<'a>(seats: &'a [Seat], launchers: &[Arc<Launcher>]) -> Vec<&'a Seat> {
     let official = seats.iter().zip(launchers).filter(|(_, launcher)| launcher.has_own_consensus());
     let official: Vec<&Seat> = official.map(|(seat, _)| seat).collect();
-    if official.len() * 2 > seats.len() { Vec::new() } else { official }
+    let voters = launchers.iter().filter(|launcher| launcher.votes()).count();
+    if voters * 2 > seats.len() { Vec::new() } else { official }
 }
 
 /// Places of all nodes, with their configuration written.
@@ -353,6 +355,15 @@ impl Launcher {
             Self::Nacos(nacos) => is_of_jraft(&nacos.version),
             Self::Docker { contents, .. } => contents.kind == NodeKind::Nacos && is_of_jraft(&contents.version),
             Self::Tandem(_) => false,
+        }
+    }
+
+    /// Whether it takes part in the elections of a mixed cluster.
+    fn votes(&self) -> bool {
+        match self {
+            Self::Tandem(_) => true,
+            Self::Docker { contents, .. } if contents.kind == NodeKind::Tandem => true,
+            _ => self.has_own_consensus(),
         }
     }
 

@@ -11,12 +11,14 @@
 //! - [`request`]: one request between members, reduced to what is compared
 //! - [`play`]: the cases of a file
 //! - [`traffic`]: what members send without being asked
+//! - [`consensus`]: questions to the raft port in every role
 //! - [`failures`]: owners that are silent or dead
 //! - [`membership`]: member lists edited live, and a member the harness plays
 //! - [`session`]: the whole run
 
 pub mod case;
 pub mod cast;
+pub mod consensus;
 pub mod failures;
 pub mod foreign;
 pub mod membership;

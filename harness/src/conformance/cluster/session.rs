@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::cast::{Cast, CastKind};
 use super::foreign::Foreign;
 use super::play::Stage;
-use super::{case, failures, membership, traffic};
+use super::{case, consensus, failures, membership, traffic};
 use crate::conformance::difference::Differences;
 use crate::results::CaseResult;
 use crate::target::spec::Kind;
@@ -50,7 +50,8 @@ impl MixedSession {
     pub async fn run(&self) -> Result<Judged> {
         let files = case::load(&self.compat.join("cases/cluster"))?;
         let wanted = |area: &str| self.areas.is_empty() || self.areas.iter().any(|text| area.contains(text.as_str()));
-        let known = files.iter().map(|file| file.area.as_str()).chain([membership::AREA, failures::AREA]);
+        let known =
+            files.iter().map(|file| file.area.as_str()).chain([consensus::AREA, membership::AREA, failures::AREA]);
         let known: Vec<&str> = known.collect();
         for text in &self.areas {
             let fits = known.iter().any(|area| area.contains(text.as_str()));
@@ -81,6 +82,10 @@ impl MixedSession {
         if wanted(membership::AREA) {
             progress.status("membership: lists edited live, and a member the harness plays");
             cases.extend(membership::run(&cluster, real, subject, differences).await?);
+        }
+        if wanted(consensus::AREA) {
+            progress.status("raft: questions to the raft port in every role");
+            cases.extend(consensus::run(&mut cluster, real, subject, differences).await?);
         }
         if wanted(failures::AREA) {
             progress.status("failures: owners that are silent or dead");
