@@ -1,4 +1,4 @@
-//! Persistent data of a cluster of real nodes and Tandem: written through Tandem, kept by the real nodes, the same at
+//! Persistent data of a cluster of real nodes and Tandem: written through Tandem, kept by all of them, the same at
 //! every node, and never acknowledged when it was not committed.
 
 // A test that cannot go on panics, in its helpers as well.
@@ -14,6 +14,8 @@ use tandem::target::{Cluster, LaunchOptions, NodeKind, Silent, TargetSpec, launc
 
 /// Real nodes leave the old protocol some 12 s after their start.
 const SWITCH_LIMIT: Duration = Duration::from_secs(60);
+/// For a new leader, and a write that waits for one.
+const ELECTION_LIMIT: Duration = Duration::from_secs(30);
 /// For a write to show at every node; a busy machine is slow.
 const SHOWN_LIMIT: Duration = Duration::from_secs(8);
 
@@ -147,6 +149,9 @@ async fn persistent_writes_through_tandem_are_kept_by_the_real_nodes() {
     cluster.wait_ready(SWITCH_LIMIT, &Silent).await.unwrap();
     nodes.agree(&held, "DEFAULT", &["10.1.0.9"]).await;
     cluster.kill_node(real).await.unwrap();
+    with_two_of_three(&nodes).await;
+    let other = (0..3).find(|node| *node != nodes.tandem && *node != real).unwrap();
+    cluster.kill_node(other).await.unwrap();
     without_quorum(&nodes, &held).await;
     cluster.shutdown().await.unwrap();
 }
@@ -314,7 +319,19 @@ async fn change_of_leader(nodes: &Nodes, real: usize, service: &str) {
     }
 }
 
-/// One real node of two is gone: nothing can be committed, so nothing may be acknowledged; what is known stays.
+/// Tandem and one real node are a majority, whoever led before.
+async fn with_two_of_three(nodes: &Nodes) {
+    let begun = Instant::now();
+    let call = "POST /instance?serviceName=two-of-three&ip=10.5.0.1&port=80&ephemeral=false";
+    while nodes.ask(nodes.tandem, call).await.body != "ok" {
+        assert!(begun.elapsed() < ELECTION_LIMIT, "two of three do not commit");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let list = nodes.ask(nodes.tandem, "GET /instance/list?serviceName=two-of-three").await.json();
+    assert_eq!(list["hosts"][0]["ip"], "10.5.0.1", "{list}");
+}
+
+/// Both real nodes are gone: nothing can be committed, so nothing may be acknowledged; what is known stays.
 async fn without_quorum(nodes: &Nodes, service: &str) {
     let refused = |call: String| async move {
         let begun = Instant::now();

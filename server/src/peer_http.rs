@@ -167,10 +167,13 @@ fn request(call: Call) -> Result<Request<Full<Bytes>>, PeerError> {
 /// # Errors
 /// When it breaks off or is larger than [`ANSWER_BYTES_MAX`].
 pub async fn read(body: AnswerBody) -> Result<Bytes, PeerError> {
-    let mut body = match body {
-        AnswerBody::Wire(body) => body,
-        #[cfg(test)]
-        AnswerBody::Whole(body) => return Ok(body),
+    #[cfg(test)]
+    if let AnswerBody::Whole(body) = body {
+        return Ok(body);
+    }
+    #[cfg_attr(not(test), expect(irrefutable_let_patterns, reason = "only simulated answers are whole"))]
+    let AnswerBody::Wire(mut body) = body else {
+        return Err(PeerError::Transport("an answer without a body".to_owned()));
     };
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {

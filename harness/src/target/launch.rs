@@ -235,30 +235,26 @@ async fn start(
     let guard = cluster.guard.clone().context("a cluster without a guard cannot start anything")?;
     options.progress.status(&format!("starting {spec}"));
     let begun = Instant::now();
-    let lonely = without_majority(&seats, launchers);
-    let group: BTreeSet<String> = lonely.iter().map(|seat| seat.address()).collect();
-    lonely.iter().try_for_each(|seat| seat.write_members(&group))?;
-    for (seat, launcher) in seats.iter().zip(launchers) {
-        let first_members = lonely.iter().any(|it| it.index == seat.index).then_some(&group);
-        let (node, slot) = launcher.start(seat, first_members, options, &guard, cluster.fabric.as_ref()).await?;
-        if let Some(recorder) = &cluster.recorder {
-            recorder.set_process(seat.index, node.pid);
-        }
-        cluster.nodes.push(node);
-        cluster.slots.push(slot);
-    }
-    if !lonely.is_empty() {
+    let places: Vec<_> = seats.iter().zip(launchers).collect();
+    let lonely = without_majority(&places);
+    let (first, others): (Vec<_>, Vec<_>) = places.into_iter().partition(|(seat, _)| lonely.contains(&seat.index));
+    if !first.is_empty() {
+        let group: BTreeSet<String> = first.iter().map(|(seat, _)| seat.address()).collect();
+        first.iter().try_for_each(|(seat, _)| seat.write_members(&group))?;
+        start_at(cluster, &first, Some(&group), options, &guard).await?;
         if let Err(error) = cluster.wait_members(&group, options.ready_timeout, options.progress.as_ref()).await {
             write_outputs(cluster, &seats).await;
             bail!("{error:#}\n{}", log_tails(&seats));
         }
-        for seat in lonely {
-            match cluster.slots.get(seat.index) {
-                Some(Slot::Container(Some(container))) => container.write_members(&cluster.members).await?,
+        for ((seat, _), slot) in first.iter().zip(&cluster.slots) {
+            match slot {
+                Slot::Container(Some(container)) => container.write_members(&cluster.members).await?,
                 _ => seat.write_members(&cluster.members)?,
             }
         }
     }
+    start_at(cluster, &others, None, options, &guard).await?;
+    cluster.sort(&seats.iter().map(Seat::address).collect::<Vec<_>>());
     if let Err(error) = cluster.wait_ready(options.ready_timeout, options.progress.as_ref()).await {
         write_outputs(cluster, &seats).await;
         bail!("{error:#}\n{}", log_tails(&seats));
@@ -268,15 +264,33 @@ async fn start(
     Ok(())
 }
 
-/// Official nodes that are too few to elect a leader among all members that vote. With its own storage such a node waits for one
-/// before it listens, for ever (`compat/spec/membership.md` §8); as a cluster of their own they start, and keep their
-/// consensus groups when the others join their list. Where the others vote, nobody may start that way: a node that has
-/// elected itself alone has a history of its own (`compat/spec/jraft.md` §12, trap).
-fn without_majority<'a>(seats: &'a [Seat], launchers: &[Arc<Launcher>]) -> Vec<&'a Seat> {
-    let official = seats.iter().zip(launchers).filter(|(_, launcher)| launcher.has_own_consensus());
-    let official: Vec<&Seat> = official.map(|(seat, _)| seat).collect();
-    let voters = launchers.iter().filter(|launcher| launcher.votes()).count();
-    if voters * 2 > seats.len() { Vec::new() } else { official }
+/// Starts what belongs at these places.
+async fn start_at(
+    cluster: &mut Cluster,
+    places: &[(&Seat, &Arc<Launcher>)],
+    first_members: Option<&BTreeSet<String>>,
+    options: &LaunchOptions,
+    guard: &Guard,
+) -> anyhow::Result<()> {
+    for (seat, launcher) in places {
+        let (node, slot) = launcher.start(seat, first_members, options, guard, cluster.fabric.as_ref()).await?;
+        if let Some(recorder) = &cluster.recorder {
+            recorder.set_process(seat.index, node.pid);
+        }
+        cluster.nodes.push(node);
+        cluster.slots.push(slot);
+    }
+    Ok(())
+}
+
+/// Official nodes that are too few to elect a leader among all members. With its own storage such a node waits for one
+/// in the group of that, which nobody else takes part in, before it listens, for ever (`compat/spec/membership.md` §8).
+/// As a cluster of their own they start; the others, started when these serve, find a group for persistent data and are
+/// let into it.
+fn without_majority(places: &[(&Seat, &Arc<Launcher>)]) -> Vec<usize> {
+    let official = places.iter().filter(|(_, launcher)| launcher.has_own_consensus());
+    let official: Vec<usize> = official.map(|(seat, _)| seat.index).collect();
+    if official.len() * 2 > places.len() { Vec::new() } else { official }
 }
 
 /// Places of all nodes, with their configuration written.
@@ -310,8 +324,9 @@ fn home(dir: &Path, index: usize) -> PathBuf {
 
 /// Puts what containers printed where processes have it, as far as possible: it serves an error message.
 async fn write_outputs(cluster: &Cluster, seats: &[Seat]) {
-    for (slot, seat) in cluster.slots.iter().zip(seats) {
-        if let Slot::Container(Some(container)) = slot {
+    for (slot, node) in cluster.slots.iter().zip(&cluster.nodes) {
+        let seat = seats.iter().find(|seat| seat.address() == node.address);
+        if let (Slot::Container(Some(container)), Some(seat)) = (slot, seat) {
             let _ = std::fs::write(seat.output(), container.output().await);
         }
     }
@@ -355,15 +370,6 @@ impl Launcher {
             Self::Nacos(nacos) => is_of_jraft(&nacos.version),
             Self::Docker { contents, .. } => contents.kind == NodeKind::Nacos && is_of_jraft(&contents.version),
             Self::Tandem(_) => false,
-        }
-    }
-
-    /// Whether it takes part in the elections of a mixed cluster.
-    fn votes(&self) -> bool {
-        match self {
-            Self::Tandem(_) => true,
-            Self::Docker { contents, .. } if contents.kind == NodeKind::Tandem => true,
-            _ => self.has_own_consensus(),
         }
     }
 

@@ -256,6 +256,13 @@ impl Cluster {
         }
     }
 
+    /// Puts the nodes in the order of these addresses, whatever the order was in which they were started.
+    fn sort(&mut self, addresses: &[String]) {
+        let mut rows: Vec<_> = self.nodes.drain(..).zip(self.slots.drain(..)).collect();
+        rows.sort_by_key(|(node, _)| addresses.iter().position(|address| *address == node.address));
+        (self.nodes, self.slots) = rows.into_iter().unzip();
+    }
+
     /// Waits until no real node of the JRaft generation speaks the old raft any more. They switch some seconds after
     /// they are usable, each for itself, and until then some persistent calls are answered otherwise
     /// (`compat/spec/membership.md` §8). Other nodes need no waiting.

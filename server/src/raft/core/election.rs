@@ -6,7 +6,7 @@ use super::leader::Leadership;
 use super::member::{Flaw, Member, Part};
 use super::message::{CallId, LogId, NoAnswer, Output, RaftError, Request, Response, Ticket, VoteRequest};
 use super::progress::{Outgoing, Purpose};
-use super::store::{Store, StoreError};
+use super::store::{Change, Store, StoreError};
 use super::types::{PeerId, Term};
 
 impl Member {
@@ -49,7 +49,10 @@ impl Member {
     /// Voters may. So may one that is to go, until its going is committed: it may be the only one left that has the
     /// entry which says so, and whoever stays gets no votes from those that have it.
     fn may_stand(&self) -> bool {
-        self.log.configurations_since(self.commit).any(|configuration| configuration.contains(&self.me))
+        // Without any log it may: only those who have none, either, vote for it, which is how a group begins.
+        let is_incomplete = self.hard.newcomer && self.log.last() > 0;
+        !is_incomplete
+            && self.log.configurations_since(self.commit).any(|configuration| configuration.contains(&self.me))
     }
 
     fn ask_for_votes(&mut self, pre_vote: bool) {
@@ -135,6 +138,7 @@ impl Member {
     fn become_leader(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         self.drop_calls(|_| true);
         self.leader = Some(self.me.clone());
+        self.complete();
         let next = self.log.last() + 1;
         let leadership = Leadership::new(next, self.voters_but_me(), self.now_ms, &self.options);
         self.part = Part::Leader(Box::new(leadership));
@@ -168,7 +172,18 @@ impl Member {
     }
 
     fn may_lead(&self, last: LogId) -> bool {
+        if self.hard.newcomer && last.index > 0 {
+            return false;
+        }
         last >= self.log.last_id() || self.is_broken(Flaw::VoteForOlderLog)
+    }
+
+    /// A newcomer has what it may have promised before: from now on it votes like everybody.
+    pub(super) fn complete(&mut self) {
+        if self.hard.newcomer {
+            self.hard.newcomer = false;
+            self.persist(Change::HardState(self.hard.clone()));
+        }
     }
 
     pub(super) fn on_pre_vote(&mut self, call: CallId, vote: &VoteRequest) {
@@ -214,5 +229,69 @@ impl Member {
             return;
         }
         self.reply(call, Response::TimeoutNow { term: self.hard.term, success: false });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::MemoryStore;
+    use super::super::message::{AppendKind, AppendRequest, Input};
+    use super::super::options::Options;
+    use super::super::types::{Configuration, Entry, HardState, Payload};
+    use super::*;
+
+    fn peer(n: u16) -> PeerId {
+        PeerId::parse(&format!("h:{n}")).unwrap()
+    }
+
+    /// A member that begins without a log in a group of three.
+    fn newcomer() -> (Member, MemoryStore) {
+        let store = MemoryStore::default();
+        store.write(&[Change::HardState(HardState { newcomer: true, ..HardState::default() })]).unwrap();
+        let voters = Configuration::of([peer(1), peer(2), peer(3)]);
+        let member = Member::load(peer(1), Options::default(), voters, 1, 0, &store).unwrap();
+        (member, store)
+    }
+
+    fn granted(member: &mut Member, store: &MemoryStore, term: Term, last: LogId, pre_vote: bool) -> bool {
+        let vote = VoteRequest { from: peer(2), term, last, pre_vote };
+        let out = member.step(10_000, Input::Request(1, Request::Vote(vote)), store);
+        let answer = |it: Output| match it {
+            Output::Reply(_, Response::Vote { granted, .. }, _) => Some(granted),
+            _ => None,
+        };
+        out.into_iter().find_map(answer).unwrap()
+    }
+
+    fn append(member: &mut Member, store: &MemoryStore, term: Term, prev: LogId, upto: u64, committed: u64) {
+        let entries = (prev.index + 1..=upto).map(|index| Entry { index, term, payload: Payload::NoOp }).collect();
+        let append = AppendRequest { from: peer(3), term, prev, entries, committed, kind: AppendKind::Entries };
+        member.step(1, Input::Request(2, Request::Append(append)), store);
+    }
+
+    const NONE: LogId = LogId { term: 0, index: 0 };
+
+    #[test]
+    fn a_group_of_newcomers_begins() {
+        let (mut member, store) = newcomer();
+        assert!(granted(&mut member, &store, 1, NONE, true) && granted(&mut member, &store, 1, NONE, false));
+        assert!(member.is_newcomer());
+    }
+
+    #[test]
+    fn one_that_lost_its_log_votes_again_when_a_leader_gave_it_all() {
+        let (mut member, store) = newcomer();
+        let old = LogId { term: 3, index: 4 };
+        for pre_vote in [true, false] {
+            // It may have promised an entry 5 that this candidate does not have.
+            assert!(!granted(&mut member, &store, 4, old, pre_vote));
+        }
+        append(&mut member, &store, 5, NONE, 2, 5);
+        assert!(member.is_newcomer() && !member.may_stand(), "5 are committed, and it has 2");
+        assert!(!granted(&mut member, &store, 6, LogId { term: 5, index: 9 }, true));
+        append(&mut member, &store, 6, LogId { term: 5, index: 2 }, 5, 5);
+        assert!(!member.is_newcomer() && member.may_stand());
+        let (at_five, behind) = (LogId { term: 6, index: 5 }, LogId { term: 5, index: 9 });
+        assert!(granted(&mut member, &store, 7, at_five, false) && !granted(&mut member, &store, 8, behind, false));
     }
 }

@@ -58,6 +58,11 @@ impl Member {
             return;
         }
         self.commit = self.commit.max(committed.min(reached).min(self.log.last()));
+        self.claimed = self.claimed.max(committed);
+        // A leader has all that was committed before its term; what it committed since, it claims.
+        if self.log.last_id().term == self.hard.term && self.log.last() >= self.claimed {
+            self.complete();
+        }
         self.reply(call, Response::Append { term, success: true, last_log_index });
     }
 

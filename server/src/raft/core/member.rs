@@ -59,6 +59,8 @@ pub struct Member {
     pub(super) hard: HardState,
     pub(super) log: Log,
     pub(super) commit: Index,
+    /// Up to where leaders said that the group committed.
+    pub(super) claimed: Index,
     /// Handed to the state machine up to here.
     applying: Index,
     /// Applied by it up to here.
@@ -67,6 +69,7 @@ pub struct Member {
     pub(super) leader: Option<PeerId>,
     /// When the leader was heard of last.
     pub(super) leader_heard_ms: u64,
+    loaded_ms: u64,
     pub(super) election_due_ms: u64,
     pub(super) calls: BTreeMap<CallId, Outgoing>,
     next_call: CallId,
@@ -114,11 +117,13 @@ impl Member {
             hard,
             log,
             commit,
+            claimed: commit,
             applying: commit,
             applied: commit,
             part: Part::Follower { pre_votes: None },
             leader: None,
             leader_heard_ms: now_ms,
+            loaded_ms: now_ms,
             election_due_ms: 0,
             calls: BTreeMap::new(),
             // Calls made before a restart must not be taken for those after it.
@@ -195,6 +200,10 @@ impl Member {
             Input::Timing(timing) => {
                 self.options.timing = timing;
                 self.rearm_election();
+                if self.leader.is_none() && self.leader_heard_ms == self.loaded_ms {
+                    // Just started: whoever leads says no to a pre-vote, and if nobody does there is nothing to wait for.
+                    self.election_due_ms = self.election_due_ms.saturating_sub(timing.election_ms);
+                }
                 Ok(())
             }
         }
@@ -232,6 +241,11 @@ impl Member {
             leader: self.leader.clone(),
             configuration: self.log.configuration().clone(),
         }
+    }
+
+    /// Whether it began without a log, has not been given all that counts yet, and so does not vote for those who have.
+    pub fn is_newcomer(&self) -> bool {
+        self.hard.newcomer
     }
 
     /// Up to where the group committed, as far as this member knows.
@@ -292,7 +306,7 @@ impl Member {
     }
 
     pub(super) fn set_term(&mut self, term: Term, voted_for: Option<PeerId>) {
-        self.hard = HardState { term, voted_for };
+        self.hard = HardState { term, voted_for, ..self.hard };
         self.persist(Change::HardState(self.hard.clone()));
     }
 

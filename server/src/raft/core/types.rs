@@ -145,6 +145,9 @@ pub struct HardState {
     pub term: Term,
     /// Whom this peer voted for in it.
     pub voted_for: Option<PeerId>,
+    /// It began without a log and was not given one yet. It may have had another before, and have promised entries that
+    /// are gone with it: until a leader has given it all that counts, it votes for nobody who has a log.
+    pub newcomer: bool,
 }
 
 /// Up to where a snapshot stands for the log.

@@ -111,7 +111,11 @@ impl RaftGroup {
         reconcile(&*parts.store, latest.as_ref())?;
         let GroupOptions { group, me, initial, options, snapshot_interval, is_tandem, shared, blocked } = options;
         let seed = u64::from(rand::random::<u32>());
+        let initial_voters = initial.peers.len();
         let member = Member::load(me.clone(), options, initial, seed, 0, &*parts.store)?;
+        if member.is_newcomer() && initial_voters > 1 {
+            tracing::info!(group, "this member has no log: it votes with those who have one once a leader gave it all");
+        }
         let mut machine = parts.machine;
         let loaded = machine.load()?.map_or(0, |meta| meta.last_included_index);
         if loaded != member.commit_index() {

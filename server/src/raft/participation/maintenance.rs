@@ -3,7 +3,6 @@
 
 use super::Participation;
 use crate::raft::core::PeerId;
-pub use crate::raft::transport::cli_client::add_peer;
 use crate::raft::transport::cli_client::{change_peers, remove_peer, snapshot, transfer};
 
 impl Participation {

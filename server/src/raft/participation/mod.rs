@@ -2,9 +2,11 @@
 //! list.
 //!
 //! # Layout
-//! - [`maintenance`]: what operators and joining nodes ask for: transfer, snapshot, other voters
+//! - [`maintenance`]: what operators ask for: transfer, snapshot, other voters
+//! - `membership`: who votes follows the member list
 
 pub mod maintenance;
+mod membership;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +16,7 @@ use anyhow::Context as _;
 use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::time::MissedTickBehavior;
 
-use super::core::message::{MembershipChange, Status};
 use super::core::options::{Options, Timing};
 use super::core::store::Snapshots as _;
 use super::core::{Configuration, PeerId};
@@ -42,15 +42,15 @@ use crate::tasks::Tasks;
 
 /// Raft ports lie this far below HTTP ports, always (compat/spec/jraft.md §1).
 const PORT_OFFSET: i32 = 1000;
-/// Between two attempts to be let in, or to let go of who left.
-const UPKEEP: Duration = Duration::from_secs(1);
-/// A member that is gone from the list for this long is removed from the group.
-const GONE_FOR: u32 = 5;
+/// Between two looks whether the group's data is here.
+const CATCH_UP: Duration = Duration::from_millis(250);
 /// What a look at a write that another member took may cost the client.
 const LOOK_MAX: Duration = Duration::from_millis(500);
 /// As often as official members are told that they live; one that follows this program's own pace counts on it.
 const HEARTBEAT_MS: u64 = 100;
 
+/// A node alone is called by nobody.
+const ANY_NAME: &str = "127.0.0.1:7848";
 /// Until a node alone leads itself.
 const ALONE_MS: u64 = 10;
 
@@ -85,18 +85,28 @@ impl Participation {
     /// One sentence, when this node cannot: its address, its port, its disk.
     pub async fn start(around: Around<'_>, tasks: &Tasks) -> anyhow::Result<Arc<Self>> {
         let Around { settings, members, registry, switches, old_raft } = around;
-        let me = peer_of(&settings.ip, i32::from(settings.port)).with_context(|| {
-            format!("{}:{} cannot take part in consensus: its port would be that less 1000", settings.ip, settings.port)
-        })?;
         let folder = settings.home.join("data/protocol/raft").join(GROUP).join("tandem");
-        let data = Arc::new(NamingData::new(Arc::clone(registry), Arc::clone(switches)));
+        let opened = tokio::task::spawn_blocking(move || Opened::open(&folder)).await?;
+        let Opened { store, archive, configuration } = opened.context("persistent data cannot be loaded")?;
         let client = Arc::new(RaftClient::default());
+        let me = match settings.standalone {
+            true => alone(settings, configuration.as_ref())?,
+            false => peer_of(&settings.ip, i32::from(settings.port)).with_context(|| {
+                format!("{} cannot take part in consensus: its port would be that less 1000", settings.address())
+            })?,
+        };
+        let initial = match (settings.standalone, configuration) {
+            (true, _) => Configuration::of([me.clone()]),
+            (false, None) => membership::begin(&client, &me, members).await,
+            (false, Some(_)) => Configuration::of(listed(members)),
+        };
+        let data = Arc::new(NamingData::new(Arc::clone(registry), Arc::clone(switches)));
         let readers = Arc::new(Readers::default());
         let (of_tandem, blocking) = (Arc::clone(members), Arc::clone(old_raft));
         let options = GroupOptions {
             group: GROUP.to_owned(),
-            me: me.clone(),
-            initial: Configuration::of(listed(members)),
+            me,
+            initial,
             options: Options { timing: timing(settings, members), ..Options::default() },
             snapshot_interval: Some(settings.raft.snapshot_interval).filter(|interval| !interval.is_zero()),
             is_tandem: Arc::new(move |peer| is_tandem(&of_tandem, peer)),
@@ -107,22 +117,15 @@ impl Participation {
             true => None,
             false => Some(listen(settings).await?),
         };
-        let group = {
-            let (data, readers) = (Arc::clone(&data), Arc::clone(&readers));
-            let network = Arc::new(Peers::new(Arc::clone(&client), settings.raft.request_timeout));
-            let load = move || -> anyhow::Result<RaftGroup> {
-                let (store, archive) = open(&folder)?;
-                let parts = Parts {
-                    store: Arc::new(store),
-                    snapshots: Arc::clone(&archive) as _,
-                    machine: Box::new(NamingState::new(data, archive)),
-                    network,
-                    readers,
-                };
-                Ok(RaftGroup::start(options, parts)?)
-            };
-            Arc::new(tokio::task::spawn_blocking(load).await?.context("persistent data cannot be loaded")?)
+        let parts = Parts {
+            store: Arc::new(store),
+            snapshots: Arc::clone(&archive) as _,
+            machine: Box::new(NamingState::new(Arc::clone(&data), archive)),
+            network: Arc::new(Peers::new(Arc::clone(&client), settings.raft.request_timeout)),
+            readers: Arc::clone(&readers),
         };
+        let started = tokio::task::spawn_blocking(move || RaftGroup::start(options, parts)).await?;
+        let group = Arc::new(started.context("persistent data cannot be loaded")?);
         let voter = Voter::new(Arc::clone(&group) as _, data, Arc::clone(registry), Arc::clone(switches));
         let this = Arc::new(Participation { group, voter: Arc::new(voter), client });
         if let Some(listener) = listener {
@@ -147,8 +150,7 @@ impl Participation {
             return;
         }
         tasks.spawn("raft metadata", tell(Arc::clone(&self.group), Arc::clone(members)));
-        let (this, members, settings) = (Arc::clone(self), Arc::clone(members), settings.clone());
-        tasks.spawn("raft membership", async move { this.follow(&settings, &members).await });
+        tasks.spawn("raft membership", Arc::clone(self).follow(settings.clone(), Arc::clone(members)));
     }
 
     /// Waits until everything that was committed before is applied here, then lets clients in; official nodes wait
@@ -168,7 +170,7 @@ impl Participation {
                 tracing::error!(why, "this node left the group; persistent data is not served");
                 return;
             }
-            tokio::time::sleep(UPKEEP / 4).await;
+            tokio::time::sleep(CATCH_UP).await;
         }
         let at = self.group.applied_index();
         tracing::info!(leader = ?self.group.status().leader, applied = at, "persistent data is here");
@@ -185,59 +187,49 @@ impl Participation {
     pub fn holds(&self, id: &ServiceId) -> bool {
         self.voter.holds(id)
     }
+}
 
-    /// Follows the member list: this node asks to be let in, as official ones do at their start; who leads lets go of
-    /// those who left; and times are short only where all members are of this program.
-    async fn follow(&self, settings: &Settings, members: &Members) {
-        let mut ticks = tokio::time::interval(UPKEEP);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut timed = None;
-        let mut gone = 0;
-        loop {
-            ticks.tick().await;
-            let now = timing(settings, members);
-            if timed.replace(now) != Some(now) {
-                self.group.set_timing(now);
-            }
-            let status = self.group.status();
-            let voters = &status.configuration.peers;
-            if !voters.is_empty() && !voters.contains(self.group.me()) {
-                self.ask_in(&status).await;
-            }
-            let listed = listed(members);
-            let left: Vec<&PeerId> = voters.iter().filter(|voter| !listed.contains(voter)).collect();
-            gone = if left.is_empty() { 0 } else { gone + 1 };
-            if gone >= GONE_FOR && status.leader.as_ref() == Some(self.group.me()) {
-                for peer in left {
-                    let removed = self.group.change_peers(MembershipChange::Remove(peer.clone())).await;
-                    tracing::info!(%peer, ?removed, "removed from the group: it left the member list");
-                }
-            }
-        }
-    }
+/// What is on disk.
+struct Opened {
+    store: RedbStore,
+    archive: Arc<Archive>,
+    /// Who votes, unless nothing is there yet.
+    configuration: Option<Configuration>,
+}
 
-    async fn ask_in(&self, status: &Status) {
-        let Some(leader) = status.leader.as_ref().filter(|leader| *leader != self.group.me()) else { return };
-        match maintenance::add_peer(&self.client, leader, self.group.me()).await {
-            Ok(()) => tracing::info!(%leader, "let into the group"),
-            Err(error) => tracing::warn!(%leader, error, "not let into the group yet"),
+impl Opened {
+    /// Log and snapshots in a folder; a node whose log is gone and whose snapshots are not has lost its vote.
+    fn open(folder: &Path) -> anyhow::Result<Self> {
+        let (log, snapshots): (PathBuf, PathBuf) = (folder.join("log"), folder.join("snapshot"));
+        let archive = Archive::open(&snapshots)?;
+        if !log.exists() && archive.latest()?.is_some() {
+            anyhow::bail!(
+                "{} has snapshots and no log, so term and vote are lost: bring the log back, or remove all of {} while \
+                 the other members have the data",
+                folder.display(),
+                folder.display()
+            );
         }
+        let store = RedbStore::open(&log)?;
+        let configuration = store.configuration()?;
+        Ok(Opened { store, archive: Arc::new(archive), configuration })
     }
 }
 
-/// Log and snapshots in a folder; a node whose log is gone and whose snapshots are not has lost its vote.
-fn open(folder: &Path) -> anyhow::Result<(RedbStore, Arc<Archive>)> {
-    let (log, snapshots): (PathBuf, PathBuf) = (folder.join("log"), folder.join("snapshot"));
-    let archive = Archive::open(&snapshots)?;
-    if !log.exists() && archive.latest()?.is_some() {
-        anyhow::bail!(
-            "{} has snapshots and no log, so term and vote are lost: bring the log back, or remove all of {} while the \
-             other members have the data",
-            folder.display(),
-            folder.display()
-        );
+/// The name of a node alone: the one it has in its log, whatever its address is now.
+fn alone(settings: &Settings, stored: Option<&Configuration>) -> anyhow::Result<PeerId> {
+    match stored.map(|configuration| configuration.voters().cloned().collect::<Vec<_>>()).as_deref() {
+        None | Some([]) => peer_of(&settings.ip, i32::from(settings.port))
+            .or_else(|| PeerId::parse(ANY_NAME))
+            .context("a node alone needs a name"),
+        Some([me]) => Ok(me.clone()),
+        Some(voters) => anyhow::bail!(
+            "the persistent data in {} is that of a cluster of {}: start this node as a member of it, or remove \
+             data/protocol/raft there",
+            settings.home.display(),
+            voters.iter().map(PeerId::as_str).collect::<Vec<_>>().join(", ")
+        ),
     }
-    Ok((RedbStore::open(&log)?, Arc::new(archive)))
 }
 
 fn peer_of(ip: &str, http_port: i32) -> Option<PeerId> {

@@ -19,7 +19,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefi
 
 use self::record::{Bounds, open_record, seal_record};
 use super::core::store::{Change, Store, StoreError, Stored};
-use super::core::{Entry, HardState, Index, SnapshotMeta, Term};
+use super::core::{Configuration, Entry, HardState, Index, Payload, SnapshotMeta, Term};
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -63,6 +63,22 @@ impl RedbStore {
         RedbStore { database, bounds: Mutex::default() }
     }
 
+    /// Who votes by what is stored; `None` when nothing is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn configuration(&self) -> Result<Option<Configuration>, StoreError> {
+        let table = self.database.begin_read().map_err(io)?.open_table(LOG).map_err(io)?;
+        for row in table.iter().map_err(io)?.rev() {
+            let (index, value) = row.map_err(io)?;
+            if let Payload::Configuration(configuration) = record::open_entry(index.value(), value.value())?.payload {
+                return Ok(Some(configuration));
+            }
+        }
+        let snapshot = self.snapshot()?;
+        Ok((snapshot.last_included_index > 0).then_some(snapshot.configuration))
+    }
+
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let table = self.database.begin_read().map_err(io)?.open_table(META).map_err(io)?;
         let Some(record) = table.get(name).map_err(io)? else { return Ok(None) };
@@ -84,7 +100,7 @@ impl Store for RedbStore {
         let stored = Stored {
             hard_state: match self.meta(HARD_STATE)? {
                 Some(body) => record::decode_hard_state(&body)?,
-                None => HardState::default(),
+                None => HardState { newcomer: true, ..HardState::default() },
             },
             snapshot: self.snapshot()?,
             first_index: bounds.first,

@@ -145,11 +145,15 @@ struct StablePb {
     term: i64,
     #[prost(string, required, tag = "2")]
     voted_for: String,
+    /// Ours alone: nobody else reads this file.
+    #[prost(bool, optional, tag = "15")]
+    newcomer: Option<bool>,
 }
 
 pub(super) fn encode_hard_state(state: &HardState) -> Vec<u8> {
     let voted_for = state.voted_for.as_ref().map(ToString::to_string).unwrap_or_default();
-    StablePb { term: i64::try_from(state.term).unwrap_or(i64::MAX), voted_for }.encode_to_vec()
+    let newcomer = state.newcomer.then_some(true);
+    StablePb { term: i64::try_from(state.term).unwrap_or(i64::MAX), voted_for, newcomer }.encode_to_vec()
 }
 
 pub(super) fn decode_hard_state(body: &[u8]) -> Result<HardState, StoreError> {
@@ -159,7 +163,8 @@ pub(super) fn decode_hard_state(body: &[u8]) -> Result<HardState, StoreError> {
         "" => None,
         text => Some(PeerId::parse(text).ok_or_else(unreadable)?),
     };
-    Ok(HardState { term: u64::try_from(pb.term).map_err(|_| unreadable())?, voted_for })
+    let term = u64::try_from(pb.term).map_err(|_| unreadable())?;
+    Ok(HardState { term, voted_for, newcomer: pb.newcomer.unwrap_or_default() })
 }
 
 pub(super) fn encode_snapshot(meta: &SnapshotMeta) -> Vec<u8> {

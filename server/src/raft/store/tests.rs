@@ -30,7 +30,7 @@ fn indices(store: &RedbStore, from: Index, to: Index) -> Vec<Index> {
 #[test]
 fn everything_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let hard_state = HardState { term: 7, voted_for: Some(peer(7848)) };
+    let hard_state = HardState { term: 7, voted_for: Some(peer(7848)), newcomer: false };
     let configuration = Payload::Configuration(Configuration {
         peers: vec![peer(7848)],
         old_peers: vec![peer(7858)],
@@ -40,7 +40,14 @@ fn everything_is_there_after_a_restart() {
     let no_op = Entry { index: 3, term: 7, payload: Payload::NoOp };
     {
         let store = RedbStore::open(folder.path()).unwrap();
-        assert_eq!(store.load().unwrap(), Stored { first_index: 1, ..Stored::default() });
+        assert_eq!(
+            store.load().unwrap(),
+            Stored {
+                first_index: 1,
+                hard_state: HardState { newcomer: true, ..HardState::default() },
+                ..Stored::default()
+            }
+        );
         let entries = vec![entry(1, 7, "a"), joint.clone(), no_op.clone()];
         store.write(&[Change::HardState(hard_state.clone()), Change::Append(entries)]).unwrap();
         store.write(&[Change::HardState(HardState { voted_for: None, ..hard_state.clone() })]).unwrap();
@@ -110,7 +117,9 @@ fn child_that_appends() {
     loop {
         let batch: Vec<Entry> = (1..=1 + last % 5).map(|add| entry(last + add, 1, &"x".repeat(700))).collect();
         last = batch.last().unwrap().index;
-        store.write(&[Change::HardState(HardState { term: last, voted_for: None }), Change::Append(batch)]).unwrap();
+        store
+            .write(&[Change::HardState(HardState { term: last, ..HardState::default() }), Change::Append(batch)])
+            .unwrap();
         println!("durable {last}");
         if last % 50 < 5 {
             store.write(&[Change::Snapshot(snapshot(last - 1, 1)), Change::TruncatePrefix(last - 1)]).unwrap();
@@ -151,7 +160,7 @@ fn survives_being_killed() {
 fn written() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let store = RedbStore::open(folder.path()).unwrap();
-    store.write(&[Change::HardState(HardState { term: 3, voted_for: Some(peer(7848)) })]).unwrap();
+    store.write(&[Change::HardState(HardState { term: 3, voted_for: Some(peer(7848)), newcomer: true })]).unwrap();
     for index in 1..=40 {
         store.write(&[Change::Append(vec![entry(index, 3, &format!("{index}").repeat(300))])]).unwrap();
     }

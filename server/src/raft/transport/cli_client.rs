@@ -7,6 +7,7 @@ use crate::raft::core::PeerId;
 use crate::raft::datum::GROUP;
 use crate::raft::rpc::{ErrorResponse, RaftClient};
 
+const GET_PEERS: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$GetPeersRequest/_call";
 const ADD_PEER: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$AddPeerRequest/_call";
 const REMOVE_PEER: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$RemovePeerRequest/_call";
 const CHANGE_PEERS: &str = "/com.alipay.sofa.jraft.rpc.CliRequests$ChangePeersRequest/_call";
@@ -27,6 +28,23 @@ fn judge(answer: Result<Option<ErrorResponse>, tonic::Status>) -> Result<(), Str
 /// What an operation on voters is about.
 fn peer_request(leader: &PeerId, peer: &PeerId) -> wire::PeerRequest {
     wire::PeerRequest { group_id: GROUP.to_owned(), leader_id: leader.to_string(), peer_id: peer.to_string() }
+}
+
+/// The voters, as the leader has them.
+///
+/// # Errors
+/// In the leader's words.
+pub async fn peers(client: &RaftClient, leader: &PeerId, timeout: Duration) -> Result<Vec<PeerId>, String> {
+    let leader_id = Some(leader.to_string());
+    let message = wire::GetPeersRequest { group_id: GROUP.to_owned(), leader_id, only_alive: None };
+    let answer: Result<wire::GetPeersResponse, _> = client.call(leader.endpoint(), GET_PEERS, message, timeout).await;
+    match answer {
+        Ok(answer) => {
+            judge(Ok(answer.error_response))?;
+            Ok(answer.peers.iter().filter_map(|peer| PeerId::parse(peer)).collect())
+        }
+        Err(status) => Err(status.message().to_owned()),
+    }
 }
 
 /// Has the leader let a peer in.
