@@ -10,7 +10,8 @@
 //! Some time after the end of all faults:
 //! - all nodes hold the same records, with the same checksums;
 //! - who beats is on every node, and healthy;
-//! - who has left, and was told so, is nowhere, even before its record would have expired;
+//! - who has left, and was told so, is nowhere, even before its record would have expired (`Plan::removals_hold` says in
+//!   which worlds);
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
 
@@ -83,7 +84,7 @@ struct Book {
 /// All that was seen so far.
 pub(super) struct Checks {
     services: usize,
-    clocks_agree: bool,
+    removals_hold: bool,
     book: Arc<Mutex<Book>>,
 }
 
@@ -108,7 +109,7 @@ impl Checks {
     pub(super) fn new(plan: &Plan) -> Self {
         let client = || Client { state: State::Unsure, answered_ms: 0, missed_ms: 0, taken_by: None };
         let book = Book { clients: (0..plan.clients).map(|_| client()).collect(), ..Book::default() };
-        Checks { services: plan.services, clocks_agree: plan.clocks_agree(), book: Arc::new(Mutex::new(book)) }
+        Checks { services: plan.services, removals_hold: plan.removals_hold(), book: Arc::new(Mutex::new(book)) }
     }
 
     pub(super) fn violated(&self, what: String) {
@@ -282,7 +283,7 @@ impl Checks {
             let wrong = match (state, found) {
                 (State::Beating, None) => "beats and is missing",
                 (State::Beating, Some(one)) if !one.healthy => "beats and is shown as unhealthy",
-                (State::Left { surely: true }, Some(_)) if self.clocks_agree => "has left and is shown",
+                (State::Left { surely: true }, Some(_)) if self.removals_hold => "has left and is shown",
                 (State::Left { .. } | State::Dead, Some(_)) if over => "is gone and is shown",
                 _ => continue,
             };

@@ -105,8 +105,10 @@ impl Plan {
         }
     }
 
-    /// Whether the nodes' clocks agree: then an acknowledged removal holds at once.
-    pub(super) fn clocks_agree(&self) -> bool {
-        self.clocks_ahead_ms.iter().all(|ahead| *ahead == 0)
+    /// Whether an acknowledged removal holds at once. Where clocks differ a beat may look later than it is; and when nodes
+    /// see each other one way only, a list that was told of the removal by nobody may come from whom its receiver takes
+    /// for the owner. Then the instance may come back, until it expires.
+    pub(super) fn removals_hold(&self) -> bool {
+        self.clocks_ahead_ms.iter().all(|ahead| *ahead == 0) && !self.kinds.contains(&Kind::OneWay)
     }
 }

@@ -14,7 +14,6 @@ use super::super::receive::Sender;
 use super::Answer;
 use super::fingerprint::{self, Digest};
 use crate::clock::now_ms;
-use crate::flaw::{Flaw, is_broken};
 use crate::naming::changes::Change;
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
@@ -166,7 +165,7 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
         return Applied::Before;
     }
     // Changes say nothing to a list that is to be merged.
-    if (digest != since.base || !matches!(trust, Trust::Owner { .. })) && !is_broken(Flaw::AppliesBlindly) {
+    if digest != since.base || !matches!(trust, Trust::Owner { .. }) {
         return Applied::Not;
     }
     let Some(removed) =
@@ -180,7 +179,7 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
     let usable = |key: &InstanceKey| !key.ip.is_empty() && cluster_name_syntax(&key.cluster).is_ok();
     // A record that is put beside the kept one of the same instance would make the digest right and the list wrong.
     let doubled = kept.iter().any(|(_, key)| put.contains_key(*key));
-    if result.to_string() != since.result && !is_broken(Flaw::AppliesBlindly) || doubled || !put.keys().all(usable) {
+    if result.to_string() != since.result || doubled || !put.keys().all(usable) {
         return Applied::Not;
     }
     let gone: HashSet<InstanceKey> =
