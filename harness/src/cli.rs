@@ -6,6 +6,7 @@ mod conform;
 mod expiry;
 mod fetch;
 mod join;
+mod judge;
 mod launch_args;
 mod live;
 mod load;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::{doctor, guard, spelling};
+use crate::{doctor, guard, network, spelling};
 
 pub use launch_args::LaunchArgs;
 
@@ -57,6 +58,8 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Start one node of a filled cluster, and say when it serves everything.
     Join(join::JoinArgs),
+    /// Judge the recorded histories of a run again.
+    Judge(judge::JudgeArgs),
     /// Start a cluster and keep it until Ctrl-C, printing its addresses.
     Up(up::Up),
     /// Compare every recorded API call with real Nacos, to the byte.
@@ -74,6 +77,16 @@ enum Command {
     Guard,
 }
 
+impl Command {
+    fn may_need_namespaces(&self) -> bool {
+        match self {
+            Self::Up(up) => up.own_network,
+            Self::Doctor(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -88,6 +101,10 @@ pub fn main() -> ExitCode {
     };
     if matches!(cli.command, Command::Guard) {
         return exit_code(guard::watch().map(|()| ExitCode::SUCCESS));
+    }
+    if cli.command.may_need_namespaces() {
+        // Before the first thread.
+        network::enter_user_namespace();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -109,6 +126,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Agree(args) => agree::run(args).await,
         Command::Recover(args) => recover::run(args).await,
         Command::Join(args) => join::run(args).await,
+        Command::Judge(args) => judge::run(&args),
         Command::Up(args) => up::run(args).await,
         Command::Conform(args) => conform::run(args).await,
         Command::Record(args) => record::run(args).await,

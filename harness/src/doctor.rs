@@ -12,6 +12,7 @@ use crate::conformance::clients::sdk::{self, Sdk};
 use crate::conformance::clients::toolchain;
 use crate::target::reference::{ARTIFACTS, CacheState, cache_dir};
 use crate::target::{docker, java, nacos};
+use crate::{nemesis, network};
 
 /// Set to `1` where the absence of a real reference must be an error and never a skip.
 pub const REQUIRE_VARIABLE: &str = "TANDEM_REQUIRE_REFERENCE";
@@ -123,8 +124,8 @@ pub async fn doctor(nacos_home: Option<&Path>) -> Doctor {
     let cargo =
         check_tool("Rust", "cargo", "--version", "builds tandem-server from a checkout; install it from rustup.rs");
     let [java, go, python, node] = sdk::ALL.map(check_client);
-    let (privileges, tools) = (check_privileges(), check_fault_tools());
-    let rows = vec![cargo, jdk, maven, engine, cache, home, privileges, tools, recordings, java, go, python, node];
+    let (namespaces, clocks) = (check_namespaces(), check_clocks());
+    let rows = vec![cargo, jdk, maven, engine, cache, home, namespaces, clocks, recordings, java, go, python, node];
     Doctor { rows, reference }
 }
 
@@ -351,42 +352,20 @@ fn check_nacos_home(dir: Option<&Path>) -> Row {
     }
 }
 
-/// Bits of the kernel's capability sets.
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_ADMIN: u32 = 21;
-
-fn check_privileges() -> Row {
-    const NAME: &str = "network namespaces";
-    let capabilities = std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-            u64::from_str_radix(line.trim(), 16).ok()
-        })
-        .unwrap_or_default();
-    let has = |bit: u32| capabilities & (1 << bit) != 0;
-    if has(CAP_NET_ADMIN) && has(CAP_SYS_ADMIN) && Path::new("/proc/self/ns/net").exists() {
-        ok(NAME, "this user may make them, so network faults can be injected")
-    } else {
-        missing(NAME, "network faults need CAP_NET_ADMIN and CAP_SYS_ADMIN; run fault experiments as root")
+fn check_namespaces() -> Row {
+    const NAME: &str = "namespaces";
+    match network::check() {
+        Ok(()) => ok(NAME, "this user may make them, so nodes can have a network and disks of their own to be broken"),
+        Err(why) => missing(NAME, why),
     }
 }
 
-fn check_fault_tools() -> Row {
-    const NAME: &str = "network tools";
-    let absent: Vec<&str> = ["ip", "tc", "nft"].into_iter().filter(|name| !is_on_path(name)).collect();
-    if absent.is_empty() {
-        ok(NAME, "ip, tc and nft are there")
-    } else {
-        missing(NAME, format!("{} not found; network faults need iproute2 and nftables", absent.join(", ")))
+fn check_clocks() -> Row {
+    const NAME: &str = "settable clocks";
+    match nemesis::find_library() {
+        Ok(library) => ok(NAME, library.display().to_string()),
+        Err(why) => missing(NAME, why),
     }
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
-        .any(|dir| dir.join(program).is_file())
 }
 
 fn check_recordings() -> Row {

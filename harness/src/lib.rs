@@ -14,6 +14,8 @@
 //! - [`profile`]: how much of each experiment, as data
 //! - [`compare`]: every experiment at every target, alternating
 //! - [`host`]: the machine and how busy it was
+//! - [`nemesis`]: everything that can be done to a running cluster, and the proof that it was
+//! - [`network`]: a network between the nodes that the harness owns and can break
 //! - [`recorder`]: what the members of a cluster say to each other, recorded
 //! - [`results`]: the record of a run
 //! - [`stats`]: distributions, and ratios with an interval
@@ -31,6 +33,8 @@ pub mod expect;
 pub mod experiment;
 pub mod guard;
 pub mod host;
+pub mod nemesis;
+pub mod network;
 pub mod profile;
 pub mod recorder;
 pub mod report;

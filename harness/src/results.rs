@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod fault;
+
+pub use fault::{Fault, FaultCheck, FaultEvidence, FaultFigure, FaultViolation, TimelineEvent, TimelineSample};
+
 /// Value of [`Results::schema`] that this version writes and reads.
 pub const SCHEMA: &str = "tandem-results/1";
 
@@ -508,59 +512,6 @@ pub struct WindowCheck {
     /// Why it is not a pass, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-}
-
-/// One fault scenario at one target. (Filled by the fault engine.)
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Fault {
-    /// The target as written on the command line.
-    pub target: String,
-    /// Name of the scenario.
-    pub scenario: String,
-    /// The verdict.
-    pub outcome: Outcome,
-    /// Heal to agreement, ms.
-    pub recovery_ms: Option<f64>,
-    /// Acknowledged writes that were lost.
-    pub lost_acked: u64,
-    /// Deregistered instances that came back.
-    pub resurrected: u64,
-    /// What was violated, in words.
-    pub violations: Vec<String>,
-    /// What happened when. All times of a scenario, of events and of samples, are on one axis that begins with it.
-    pub timeline: Vec<TimelineEvent>,
-    /// What clients and lookers-on saw meanwhile, interval by interval, in order; empty when nobody kept count.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub samples: Vec<TimelineSample>,
-}
-
-/// One event of a fault scenario: something that happened at a moment, or a fault that lasted.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TimelineEvent {
-    /// Since the start of the scenario, ms.
-    pub at_ms: f64,
-    /// What happened.
-    pub event: String,
-    /// For a fault that lasted, when it was over, since the start of the scenario, ms: it is drawn as a band. Absent for
-    /// a moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until_ms: Option<f64>,
-}
-
-/// One interval of a fault scenario. It lasts until the next one begins, the last one as long as the one before.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TimelineSample {
-    /// Beginning of the interval since the start of the scenario, ms.
-    pub at_ms: f64,
-    /// Requests that were due in the interval.
-    pub requests: u64,
-    /// Those of them that the server asked first answered as it should. Their share is the availability; an interval
-    /// without requests has none.
-    pub answered: u64,
-    /// Instances that had to be there and were not, on the node that lacked most, at the worst moment of the interval.
-    /// Absent when no node could be looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<u64>,
 }
 
 /// Target over target, within one run.

@@ -6,6 +6,7 @@
 // A test that cannot go on panics, in its helpers as well.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tandem::network;
 use tempfile::TempDir;
 
 /// Generous, for a machine that is busy with other tests.
@@ -30,6 +32,10 @@ struct Harness {
 
 impl Harness {
     fn start(script: &str) -> Self {
+        Self::start_with(script, &[])
+    }
+
+    fn start_with(script: &str, flags: &[&str]) -> Self {
         let place = tempfile::tempdir().unwrap();
         let server = place.path().join("server");
         fs::write(&server, script).unwrap();
@@ -37,6 +43,7 @@ impl Harness {
         let child = Command::new(env!("CARGO_BIN_EXE_tandem"))
             .args(["up", "2xtandem", "--work-dir"])
             .arg(place.path().join("work"))
+            .args(flags)
             .env("TANDEM_SERVER_BIN", &server)
             .stdout(Stdio::null())
             .stderr(fs::File::create(place.path().join("errors")).unwrap())
@@ -116,6 +123,42 @@ fn nothing_remains_when_the_harness_is_killed() {
     harness.signal(Signal::KILL);
     harness.wait();
     assert_nothing_remains(&harness, &pids);
+}
+
+/// Every namespace that a process of this machine is in, as far as this user may see.
+fn namespaces() -> BTreeSet<PathBuf> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes
+        .flat_map(|process| ["net", "mnt"].map(|kind| fs::read_link(process.join("ns").join(kind))))
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn no_namespace_mount_or_device_remains_when_the_harness_is_killed() {
+    if let Err(why) = network::check() {
+        assert!(std::env::var_os(network::REQUIRE_VARIABLE).is_none_or(|it| it != "1"), "{why}");
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let mut harness = Harness::start_with(NEVER_READY, &["--own-network"]);
+    let pids = harness.pids();
+    let own = |kind: &str| fs::read_link(Path::new("/proc/self/ns").join(kind)).unwrap();
+    let of = |pid: u32, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let theirs: BTreeSet<PathBuf> = pids.iter().flat_map(|pid| [of(*pid, "net"), of(*pid, "mnt")]).collect();
+    // Two nodes, each in a network and with mounts of its own, which its child shares.
+    assert_eq!(theirs.len(), 4, "{theirs:?}");
+    assert!(!theirs.contains(&own("net")) && !theirs.contains(&own("mnt")));
+    let work = harness.place.path().join("work").display().to_string();
+    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts().contains(&work), "its mounts are seen outside");
+
+    harness.signal(Signal::KILL);
+    harness.wait();
+    assert_nothing_remains(&harness, &pids);
+    wait_until("the end of every namespace", || namespaces().is_disjoint(&theirs));
+    let devices = fs::read_to_string("/proc/self/net/dev").unwrap();
+    assert!(!mounts().contains(&work) && !devices.contains("tandem"), "{devices}");
 }
 
 #[test]

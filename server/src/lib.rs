@@ -4,7 +4,7 @@
 //! - [`naming`]: services, instances, beats, push; knows no peer and no HTTP
 //! - [`cluster`]: members, their states, who is responsible for what
 //! - [`distro`]: ephemeral instances replicated between nodes
-//! - [`raft`]: persistent data, kept with the official members
+//! - [`raft`]: persistent data, kept by consensus
 //! - [`health_check`]: active checks of persistent instances
 //! - [`http`]: the client API and what peers call, one file per official controller
 //! - [`peer_http`]: calls to other members, with just the headers official nodes send

@@ -21,12 +21,8 @@ use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
 use crate::naming::subscribers::{PushCount, Subscribers};
 use crate::naming::switches::Switches;
-use crate::raft::leader::Leaders;
-use crate::raft::mirror;
-use crate::raft::official::Official;
+use crate::raft::old_raft::OldRaft;
 use crate::raft::participation::{Around, Participation};
-use crate::raft::relay::Relay;
-use crate::raft::rpc::RaftClient;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics;
@@ -63,9 +59,9 @@ pub struct Node {
     pub client: reqwest::Client,
     /// Replication of ephemeral instances.
     pub distro: Arc<Distro>,
-    /// Persistent writes and reads of a cluster with official members.
-    pub relay: Arc<Relay>,
-    /// This node's part in consensus, once it has one: then [`Node::relay`] is not used.
+    /// Official members that do not take part in consensus yet.
+    old_raft: Arc<OldRaft>,
+    /// This node's part in consensus, once it has one.
     pub raft: OnceLock<Arc<Participation>>,
     /// Background work.
     pub tasks: Tasks,
@@ -81,14 +77,8 @@ impl Node {
         let switches = Arc::new(Switches::default());
         let peer_client = PeerClient::new(members.self_address(), &settings.context_path, settings.identity.as_ref());
         let peer_client = Arc::new(peer_client);
-        let is_voter = settings.raft.voter;
-        let consistency = Arc::new(Consistency::new(settings.standalone && !is_voter));
-        let relay = Arc::new(relay(&registry, &switches, &members, &peer_client));
-        if !is_voter {
-            consistency.join(Arc::clone(&relay) as _);
-        }
+        let old_raft = Arc::new(OldRaft::new(Arc::clone(&members), Arc::clone(&peer_client)));
         let wait_for_data = settings.naming.data_warmup && !settings.standalone;
-        let status = if is_voter { Status::waiting_for_consensus(wait_for_data) } else { Status::new(wait_for_data) };
         let distro = Distro::new(
             Arc::clone(&registry),
             Arc::clone(&members),
@@ -98,15 +88,15 @@ impl Node {
         );
         Arc::new(Node {
             registry,
-            consistency,
+            consistency: Arc::new(Consistency::default()),
             switches,
             subscribers: Arc::new(Subscribers::default()),
             pushes: Arc::new(PushCount::default()),
             lookup: Lookup::new(&settings, Arc::clone(&members), client.clone(), tasks.clone()),
             departures: Departures::default(),
-            status: Arc::new(status),
+            status: Arc::new(Status::new(wait_for_data)),
             distro,
-            relay,
+            old_raft,
             raft: OnceLock::new(),
             members,
             client,
@@ -125,16 +115,10 @@ impl Node {
         if !self.settings.standalone {
             self.start_reporter();
         }
-        if self.settings.raft.voter {
-            self.start_raft().await?;
-        }
+        self.start_raft().await?;
         self.start_naming();
         self.tasks.spawn("metrics upkeep", metrics::upkeep());
         self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
-        if !self.settings.standalone && !self.settings.raft.voter {
-            let rounds = mirror::load(&self.relay).await;
-            self.tasks.spawn("mirror of persistent data", mirror::run(Arc::clone(&self.relay), rounds));
-        }
         self.status.serves();
         Ok(())
     }
@@ -151,6 +135,7 @@ impl Node {
             members: &self.members,
             registry: &self.registry,
             switches: &self.switches,
+            old_raft: &self.old_raft,
         };
         let raft = Participation::start(around, &self.tasks).await?;
         self.consistency.join(Arc::clone(&raft.voter) as _);
@@ -201,15 +186,11 @@ impl Node {
             period: naming.empty_service_period,
         };
         let distro = Arc::clone(&self.distro);
-        let (relay, tasks, raft) = (Arc::clone(&self.relay), self.tasks.clone(), self.raft.get().cloned());
+        let (tasks, raft) = (self.tasks.clone(), self.raft.get().cloned());
         let removed = move |id: &ServiceId| {
-            let (relay, raft, id) = (Arc::clone(&relay), raft.clone(), id.clone());
-            tasks.spawn("removal of an empty service", async move {
-                match raft {
-                    Some(raft) => raft.voter.cleaned(&id).await,
-                    None => relay.cleaned(&id).await,
-                }
-            });
+            let Some(raft) = raft.clone() else { return };
+            let id = id.clone();
+            tasks.spawn("removal of an empty service", async move { raft.voter.cleaned(&id).await });
         };
         let responsible = move |service: &str| distro.responsible(service);
         self.tasks.spawn("cleaner", cleaner::run(Arc::clone(&self.registry), clean, responsible, removed));
@@ -219,16 +200,4 @@ impl Node {
     pub async fn stop(&self) {
         self.tasks.stop(STOP_MAX).await;
     }
-}
-
-fn relay(
-    registry: &Arc<Registry>,
-    switches: &Arc<Switches>,
-    members: &Arc<Members>,
-    client: &Arc<PeerClient>,
-) -> Relay {
-    let official = Official::new(Arc::clone(client));
-    let raft = Arc::new(RaftClient::default());
-    let leaders = Leaders::new(Arc::clone(members), Arc::clone(&raft), official.clone());
-    Relay::new(Arc::clone(registry), Arc::clone(switches), raft, leaders, official)
 }

@@ -25,7 +25,7 @@ impl Drop for Killed {
 
 fn start(home: &Path, port: u16) -> Killed {
     let port = port.to_string();
-    let own = ["-Dtandem.raft.voter=true", "-Dserver.address=127.0.0.1", "-Dtandem.log.level=warn"];
+    let own = ["-Dserver.address=127.0.0.1", "-Dtandem.log.level=warn"];
     let child = Command::new(env!("CARGO_BIN_EXE_tandem-server"))
         .args(["--mode", "standalone", "--ip", "127.0.0.1", "--port", &port, "--home"])
         .arg(home)

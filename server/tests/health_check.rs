@@ -21,7 +21,6 @@ const FLIP_MAX: Duration = Duration::from_secs(25);
 
 async fn server() -> Server {
     let server = Server::start(true).await;
-    server.node.start().await.unwrap();
     // The shortest bounds an operator may set.
     server.node.switches.change(|switches| {
         switches.tcp_health_params.max = 3_000;

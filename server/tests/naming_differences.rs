@@ -90,7 +90,7 @@ async fn an_unknown_status_override_freezes_nothing() {
 }
 
 #[tokio::test]
-async fn writes_that_need_consensus_are_refused_in_a_cluster() {
+async fn writes_that_need_consensus_are_refused_before_there_is_any() {
     let server = Server::start(false).await;
     server.ask(&format!("POST {NS}/instance?serviceName=s&ip=a&port=1")).await;
     for (line, what) in [

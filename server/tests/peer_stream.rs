@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use tandem_server::cluster::status::ServerStatus;
 use tandem_server::http::server;
 use tandem_server::naming::changes::Change;
 use tandem_server::naming::instance::Instance;
@@ -97,6 +98,7 @@ impl Pair {
         for node in &nodes {
             node.start().await.unwrap();
         }
+        until("up", || nodes.iter().all(|node| node.status.current() == ServerStatus::Up)).await;
         let (first, second) = (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]));
         until("acquainted", || first.members.is_tandem(&members[1]) && second.members.is_tandem(&members[0])).await;
         let responsible = |name: &String| first.members.responsible(&format!("DEFAULT_GROUP@@{name}"), true);

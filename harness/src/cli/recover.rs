@@ -97,10 +97,11 @@ pub(super) async fn run(args: RecoverArgs) -> Result<ExitCode> {
     begun.end(&results, ending, held)
 }
 
-fn judge_again(files: &[PathBuf]) -> Result<ExitCode> {
+/// Judges recorded histories as if they had been run just now.
+pub(super) fn judge_again(files: &[PathBuf]) -> Result<ExitCode> {
     let mut summaries = Vec::new();
     for file in files {
-        let events = history::read(file)?;
+        let events: Vec<history::Event> = history::read(file)?;
         let judgement = judge(&events).with_context(|| format!("{} has no beginning", file.display()))?;
         summaries.push(Summary::of(&judgement));
         for part in &judgement.parts {

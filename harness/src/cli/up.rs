@@ -2,10 +2,16 @@
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::{LaunchArgs, live};
-use crate::target::{Cluster, TargetSpec, interrupted, launch};
+use crate::nemesis::Clocks;
+use crate::network;
+use crate::target::{Cluster, LaunchOptions, Network, TargetSpec, interrupted, launch};
+
+/// No rule that leaves anything to chance is set here.
+const SEED: u64 = 0;
 
 /// Start a cluster and keep it until Ctrl-C.
 #[derive(Debug, Args)]
@@ -15,14 +21,26 @@ pub(super) struct Up {
     /// Do not register an instance now and then to see how long a change takes
     #[arg(long)]
     no_sampling: bool,
+    /// Put each node into a network namespace of its own, where nothing but the harness reaches it
+    #[arg(long)]
+    pub(super) own_network: bool,
     #[command(flatten)]
     launch: LaunchArgs,
 }
 
-/// Launches, prints what runs where, and shows what it does until interrupted.
+/// Where the cluster is asked for: here, or inside of a namespace.
 pub(super) async fn run(args: Up) -> anyhow::Result<ExitCode> {
+    if !args.own_network {
+        return keep(args, Network::Loopback).await;
+    }
+    network::check().map_err(|why| anyhow!(why))?;
+    network::inside(|side| keep(args, Network::Own { side, seed: SEED, clocks: Clocks::Real })).await
+}
+
+/// Launches, prints what runs where, and shows what it does until interrupted.
+async fn keep(args: Up, network: Network) -> anyhow::Result<ExitCode> {
     // The progress of the launch ends with its options; it must not draw where the view does.
-    let options = args.launch.options();
+    let options = LaunchOptions { network, ..args.launch.options() };
     let launched = tokio::select! {
         launched = launch(&args.target, &options) => Some(launched),
         signal = interrupted() => {

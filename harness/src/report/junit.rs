@@ -149,6 +149,12 @@ fn write_fault(out: &mut String, fault: &Fault) {
         attribute(&fault.scenario)
     );
     let mut detail = fault.violations.join("\n");
+    for check in fault.checks.iter().filter(|it| it.is_demanded) {
+        let _ = write!(detail, "\n{}: {}", check.check, score::word(check.outcome));
+        for it in check.violations.first().into_iter().flat_map(|it| &it.evidence) {
+            let _ = write!(detail, "\n  line {}, {:.0} ms: {}", it.line, it.at_ms, it.what);
+        }
+    }
     for event in &fault.timeline {
         let _ = write!(detail, "\n{:.0} ms {}", event.at_ms, event.event);
     }

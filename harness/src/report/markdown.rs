@@ -12,7 +12,7 @@ use super::random;
 use super::score::{self, Score};
 use super::verdict;
 use super::window;
-use crate::results::{Outcome, Results};
+use crate::results::{Fault, Outcome, Results};
 
 /// Failures that are listed; the rest are in the HTML report and in `results.json`.
 const FAILURES_MAX: usize = 200;
@@ -309,6 +309,39 @@ fn faults(out: &mut String, results: &Results) {
         );
     }
     out.push('\n');
+    for fault in &results.faults {
+        fault_checks(out, fault);
+    }
+}
+
+/// What each check says, and the evidence of its first violation.
+fn fault_checks(out: &mut String, fault: &Fault) {
+    if fault.checks.is_empty() {
+        return;
+    }
+    let checks = fault.checks.iter().map(|it| {
+        let demanded = if it.is_demanded { "" } else { " (not demanded)" };
+        format!("{} {}{demanded}", it.check, score::word(it.outcome))
+    });
+    let checks: Vec<_> = checks.collect();
+    let _ =
+        writeln!(out, "**{} at {}**: {}\n", escape(&fault.scenario), escape(&fault.target), escape(&checks.join(", ")));
+    let mut lines = Vec::new();
+    for check in fault.checks.iter().filter(|it| it.is_demanded && it.outcome != Outcome::Pass) {
+        match check.violations.first() {
+            Some(violation) => {
+                lines.push(format!("{}: {}", check.check, violation.says));
+                let evidence = violation.evidence.iter();
+                lines.extend(
+                    evidence.map(|it| format!("line {}, {}: {}", it.line, format::value(it.at_ms, "ms"), it.what)),
+                );
+            }
+            None => lines.extend(check.unknown.first().map(|it| format!("{}: {it}", check.check))),
+        }
+    }
+    if !lines.is_empty() {
+        bullets(out, lines.into_iter());
+    }
 }
 
 fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {

@@ -153,7 +153,7 @@ impl Container {
 /// Variables of the official image (`compat/spec/reference-targets.md` §8).
 fn variables(seat: &Seat, options: &LaunchOptions) -> Vec<(&'static str, String)> {
     let mut variables = vec![
-        ("NACOS_SERVER_IP", seat.ip.to_owned()),
+        ("NACOS_SERVER_IP", seat.ip.clone()),
         ("PREFER_HOST_MODE", "ip".to_owned()),
         ("NACOS_APPLICATION_PORT", seat.port.to_string()),
     ];
@@ -208,7 +208,7 @@ mod tests {
         let members = vec!["127.0.0.1:14001".to_owned(), "127.0.0.1:14002".to_owned()];
         let mut seat = Seat {
             index: 0,
-            ip: "127.0.0.1",
+            ip: "127.0.0.1".to_owned(),
             port: 14_001,
             listen_ip: None,
             home: "/n".into(),

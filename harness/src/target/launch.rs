@@ -1,16 +1,16 @@
 //! From a target and options to a running, usable cluster.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use http::Uri;
 
 use super::docker::{self, Container, Contents};
 use super::nacos::{self, Nacos};
-use super::options::{LaunchOptions, Mode, ReferenceChoice};
+use super::options::{LaunchOptions, Mode, Network, ReferenceChoice};
 use super::ports::Ports;
 use super::process;
 use super::ready::Prober;
@@ -20,6 +20,8 @@ use super::spec::{Kind, TargetSpec};
 use super::tandem::Tandem;
 use super::{Cluster, Node, NodeKind, Slot, is_of_jraft};
 use crate::guard::Guard;
+use crate::nemesis::{self, Clocks};
+use crate::network::{Endpoint, Fabric};
 use crate::recorder::{Recorder, Wire};
 
 /// Context path of everything this harness starts.
@@ -87,8 +89,25 @@ fn remote_node(url: &str) -> anyhow::Result<Node> {
 
 // === what to start ===
 
-/// One launcher per node, found once per kind.
+/// One launcher per node, found once per kind. What is built or fetched for it comes by this machine's own network.
 async fn find_launchers(
+    spec: &TargetSpec,
+    options: &LaunchOptions,
+    guard: &Arc<Guard>,
+) -> anyhow::Result<Vec<Arc<Launcher>>> {
+    let Network::Own { side, .. } = &options.network else { return find_launchers_here(spec, options, guard).await };
+    if let Some(kind) = spec.node_kinds().find(|kind| !matches!(kind, Kind::Tandem | Kind::Nacos(_))) {
+        bail!("{kind} cannot be put into a network of its own: that is for nodes that are processes of this machine");
+    }
+    if options.record {
+        bail!("what members say to each other is recorded on the loopback, not in a network of their own");
+    }
+    let options = LaunchOptions { reference: ReferenceChoice::Maven, ..options.clone() };
+    let (spec, guard) = (spec.clone(), guard.clone());
+    side.outside(async move { find_launchers_here(&spec, &options, &guard).await }).await
+}
+
+async fn find_launchers_here(
     spec: &TargetSpec,
     options: &LaunchOptions,
     guard: &Arc<Guard>,
@@ -169,7 +188,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + 
 
 /// Directory, ports and guard of a cluster without nodes yet.
 fn prepare(spec: &TargetSpec, options: &LaunchOptions, guard: Arc<Guard>) -> anyhow::Result<Cluster> {
-    let ports = Ports::reserve(spec.node_count(), options.ports.as_ref())?;
     let parent = options.work_dir.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let parent = parent.canonicalize().with_context(|| format!("cannot find {}", parent.display()))?;
@@ -178,6 +196,17 @@ fn prepare(spec: &TargetSpec, options: &LaunchOptions, guard: Arc<Guard>) -> any
         .tempdir_in(&parent)
         .with_context(|| format!("cannot create a directory in {}", parent.display()))?;
     guard.dir(dir.path());
+    let nodes = spec.node_count();
+    let (ports, fabric) = match &options.network {
+        Network::Loopback => (Ports::reserve(nodes, options.ports.as_ref())?, None),
+        Network::Own { seed, .. } => {
+            let data = |node: usize| home(dir.path(), node).join("data");
+            for node in 0..nodes {
+                std::fs::create_dir_all(data(node)).context("cannot create a data folder")?;
+            }
+            (Ports::official(nodes), Some(Fabric::new(nodes, *seed, |node| nemesis::mount_data(&data(node)))?))
+        }
+    };
     Ok(Cluster {
         target: spec.to_string(),
         nodes: Vec::new(),
@@ -190,6 +219,7 @@ fn prepare(spec: &TargetSpec, options: &LaunchOptions, guard: Arc<Guard>) -> any
         dir: Some(dir),
         _ports: Some(ports),
         guard: Some(guard),
+        fabric,
     })
 }
 
@@ -210,7 +240,7 @@ async fn start(
     lonely.iter().try_for_each(|seat| seat.write_members(&group))?;
     for (seat, launcher) in seats.iter().zip(launchers) {
         let first_members = lonely.iter().any(|it| it.index == seat.index).then_some(&group);
-        let (node, slot) = launcher.start(seat, first_members, options, &guard).await?;
+        let (node, slot) = launcher.start(seat, first_members, options, &guard, cluster.fabric.as_ref()).await?;
         if let Some(recorder) = &cluster.recorder {
             recorder.set_process(seat.index, node.pid);
         }
@@ -254,17 +284,26 @@ fn seats(cluster: &Cluster, launchers: &[Arc<Launcher>], options: &LaunchOptions
     // One address for all members: the strictest member decides.
     let ip = launchers.iter().map(|launcher| launcher.ip()).max().unwrap_or("127.0.0.1");
     let (ip, listen_ip) = if options.record { (KNOWN_IP, Some(LISTEN_IP)) } else { (ip, None) };
-    let members: Vec<String> = ports.iter().map(|port| format!("{ip}:{port}")).collect();
+    let ip_of = |index: usize| match &cluster.fabric {
+        Some(fabric) => fabric.address(Endpoint::Node(index)).to_string(),
+        None => ip.to_owned(),
+    };
+    let members: Vec<String> = ports.iter().enumerate().map(|(i, port)| format!("{}:{port}", ip_of(i))).collect();
     let standalone = ports.len() == 1 && options.single_mode == Mode::Standalone;
     let mut seats = Vec::with_capacity(ports.len());
     for (index, (&port, launcher)) in ports.iter().zip(launchers).enumerate() {
-        let home = dir.join(format!("node{index}"));
-        let heap_mb = options.heap_mb;
+        let home = home(dir, index);
+        let (heap_mb, ip) = (options.heap_mb, ip_of(index));
         let seat = Seat { index, ip, port, listen_ip, home, standalone, members: members.clone(), heap_mb };
         seat.write(launcher.base_properties(), options)?;
         seats.push(seat);
     }
     Ok(seats)
+}
+
+/// A node's own directory in that of the run.
+fn home(dir: &Path, index: usize) -> PathBuf {
+    dir.join(format!("node{index}"))
 }
 
 /// Puts what containers printed where processes have it, as far as possible: it serves an error message.
@@ -280,7 +319,7 @@ async fn write_outputs(cluster: &Cluster, seats: &[Seat]) {
 fn record(seats: &[Seat]) -> anyhow::Result<Recorder> {
     let wire = |seat: &Seat| {
         let address = |ip: &str| format!("{ip}:{}", seat.port).parse().context("a recorded member needs an IP address");
-        Ok(Wire { known_as: address(seat.ip)?, listens_on: address(seat.listen_ip.unwrap_or(seat.ip))? })
+        Ok(Wire { known_as: address(&seat.ip)?, listens_on: address(seat.listen_ip.unwrap_or(&seat.ip))? })
     };
     Ok(Recorder::start(&seats.iter().map(wire).collect::<anyhow::Result<Vec<_>>>()?))
 }
@@ -330,9 +369,10 @@ impl Launcher {
         first_members: Option<&BTreeSet<String>>,
         options: &LaunchOptions,
         guard: &Guard,
+        fabric: Option<&Fabric>,
     ) -> anyhow::Result<(Node, Slot)> {
         let mut node = self.describe(seat);
-        let command = match self {
+        let mut command = match self {
             Self::Tandem(tandem) => tandem.command(seat),
             Self::Nacos(nacos) => nacos.command(seat),
             Self::Docker { .. } if options.record => bail!("what containers say to each other cannot be recorded"),
@@ -342,6 +382,11 @@ impl Launcher {
                 return Ok((node, Slot::Container(Some(Box::new(container)))));
             }
         };
+        if let Network::Own { clocks: Clocks::Settable, .. } = &options.network {
+            nemesis::set_clock(&seat.home, 0)?;
+            command.variables = nemesis::clock_variables(&seat.home).map_err(|why| anyhow!(why))?;
+        }
+        command.namespace = fabric.and_then(|fabric| fabric.namespace(seat.index)).cloned();
         let running = command.spawn(guard)?;
         node.pid = Some(running.pid());
         Ok((node, Slot::Process { command, running: Some(running) }))

@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+mod control;
 pub(crate) mod docker;
 mod interrupt;
 pub(crate) mod java;
@@ -34,11 +35,12 @@ mod tandem;
 
 pub use interrupt::interrupted;
 pub use launch::{check_versions, launch};
-pub use options::{LaunchOptions, Mode, ReferenceChoice};
+pub use options::{LaunchOptions, Mode, Network, ReferenceChoice};
 pub use progress::{Progress, Silent, stderr_progress};
 pub use spec::TargetSpec;
 
 use crate::guard::Guard;
+use crate::network::Fabric;
 use crate::recorder::Recorder;
 use ports::Ports;
 use process::{CommandLine, Running};
@@ -69,6 +71,8 @@ pub struct Cluster {
     /// Keeps other runs off the ports while nodes are stopped and started.
     _ports: Option<Ports>,
     guard: Option<Arc<Guard>>,
+    /// The network between the nodes, when it is the cluster's own.
+    fabric: Option<Fabric>,
 }
 
 /// One member of a running cluster.
@@ -150,6 +154,7 @@ impl Cluster {
             dir: None,
             _ports: None,
             guard: None,
+            fabric: None,
         })
     }
 
@@ -159,6 +164,11 @@ impl Cluster {
     /// When the cluster was not launched with [`LaunchOptions::record`].
     pub fn recorder(&self) -> anyhow::Result<&Recorder> {
         self.recorder.as_ref().with_context(|| format!("what the members of {} say is not recorded", self.target))
+    }
+
+    /// The network between the nodes, when it is the cluster's own ([`Network::Own`]).
+    pub fn fabric(&self) -> Option<&Fabric> {
+        self.fabric.as_ref()
     }
 
     fn now_runs_as(&self, i: usize, pid: Option<u32>) {

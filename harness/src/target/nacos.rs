@@ -126,7 +126,7 @@ impl Nacos {
         if self.version == "1.3.0" && matches!(self.source, Source::Maven { .. }) {
             args.push(WITHOUT_SECURITY.into());
         }
-        CommandLine { program: self.java.program.clone(), args, dir: seat.home.clone(), output: seat.output() }
+        CommandLine::new(self.java.program.clone(), args, seat)
     }
 
     fn jvm_flags(&self, seat: &Seat) -> Vec<String> {
@@ -226,7 +226,7 @@ mod tests {
         let ip = ip_for(version);
         let seat = Seat {
             index: 0,
-            ip,
+            ip: ip.to_owned(),
             port: 14_000,
             listen_ip: None,
             home: "/n".into(),

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::nemesis::Clocks;
+use crate::network::ClientSide;
+
 use super::progress::{Progress, Silent};
 
 /// Start of the slowest cluster seen on a machine with load 40 was 110 s (`compat/spec/reference-targets.md` §6).
@@ -31,6 +34,24 @@ pub enum ReferenceChoice {
     Docker,
     /// The Maven artifacts only.
     Maven,
+}
+
+/// How the nodes of a cluster reach each other.
+#[derive(Debug, Clone, Default)]
+pub enum Network {
+    /// All on this machine's loopback, each with a port of its own.
+    #[default]
+    Loopback,
+    /// Each in namespaces of its own, with an address and a data folder of its own that faults can be done to; only
+    /// [inside](crate::network::inside) of a namespace, and for processes only.
+    Own {
+        /// From where the launch is done.
+        side: ClientSide,
+        /// What rules of the network leave to chance comes from it.
+        seed: u64,
+        /// Whether their clocks can jump.
+        clocks: Clocks,
+    },
 }
 
 /// Everything about a launch that the target itself does not say.
@@ -61,6 +82,8 @@ pub struct LaunchOptions {
     /// Whether what the members say to each other is recorded: each then listens on an address of its own, behind one
     /// of the harness. Not for containers.
     pub record: bool,
+    /// How the nodes reach each other.
+    pub network: Network,
     /// The `tandem` executable that serves as guard process; found by itself where possible.
     pub guard_program: Option<PathBuf>,
 }
@@ -80,6 +103,7 @@ impl Default for LaunchOptions {
             ready_timeout: READY_TIMEOUT,
             ports: None,
             record: false,
+            network: Network::default(),
             guard_program: None,
         }
     }
@@ -106,6 +130,7 @@ impl std::fmt::Debug for LaunchOptions {
             .field("ready_timeout", &self.ready_timeout)
             .field("ports", &self.ports)
             .field("record", &self.record)
+            .field("network", &self.network)
             .field("guard_program", &self.guard_program)
             .finish_non_exhaustive()
     }

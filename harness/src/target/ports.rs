@@ -15,6 +15,9 @@ use rand::seq::SliceRandom;
 /// Distance between a node's HTTP port and its raft port.
 pub(crate) const RAFT_PORT_OFFSET: u16 = 1000;
 
+/// HTTP port of a node that has an address of its own.
+const OFFICIAL_PORT: u16 = 8848;
+
 /// Lowest HTTP port taken by default: with five digits throughout, addresses sort like their numbers.
 const PORT_MIN: u16 = 11_000;
 
@@ -29,6 +32,11 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
+    /// The official port for every node, where each has an address of its own.
+    pub(crate) fn official(count: usize) -> Self {
+        Self { http: vec![OFFICIAL_PORT; count], _held: Vec::new() }
+    }
+
     /// Reserves `count` pairs at random within `range` (HTTP ports), by default below the ephemeral range.
     pub(crate) fn reserve(count: usize, range: Option<&RangeInclusive<u16>>) -> anyhow::Result<Self> {
         let (low, high) = match range {

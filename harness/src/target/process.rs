@@ -5,13 +5,16 @@ use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::procfs;
+use super::seat::Seat;
 use crate::guard::Guard;
+use crate::network::Namespace;
 
 /// How long a server may take to end by itself after SIGTERM before it is killed.
 pub(crate) const GRACE: Duration = Duration::from_secs(8);
@@ -29,9 +32,19 @@ pub(crate) struct CommandLine {
     pub(crate) dir: PathBuf,
     /// Standard output and error go here, appended.
     pub(crate) output: PathBuf,
+    /// Variables that are set besides those it inherits.
+    pub(crate) variables: Vec<(OsString, OsString)>,
+    /// Where it lives, when not where the harness does.
+    pub(crate) namespace: Option<Arc<Namespace>>,
 }
 
 impl CommandLine {
+    /// The command of the node at a seat.
+    pub(crate) fn new(program: PathBuf, args: Vec<OsString>, seat: &Seat) -> Self {
+        let (dir, output) = (seat.home.clone(), seat.output());
+        Self { program, args, dir, output, variables: Vec::new(), namespace: None }
+    }
+
     /// Starts the process in its own group and tells the guard.
     pub(crate) fn spawn(&self, guard: &Guard) -> anyhow::Result<Running> {
         let output = OpenOptions::new()
@@ -47,10 +60,14 @@ impl CommandLine {
             .current_dir(&self.dir)
             .env_clear()
             .envs(inherited)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);
-        Running::spawn(command, guard)
+        match &self.namespace {
+            Some(namespace) => namespace.within(|| Running::spawn(command, guard))?,
+            None => Running::spawn(command, guard),
+        }
     }
 }
 

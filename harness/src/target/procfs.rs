@@ -43,6 +43,11 @@ pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
     start == Some(started) && !matches!(state, Some("Z" | "X"))
 }
 
+/// What a process does, in the kernel's letter: `T` for one that a signal has stopped.
+pub(crate) fn state(pid: u32) -> Option<String> {
+    stat_fields(pid)?.into_iter().next()
+}
+
 /// User and system time used so far, seconds.
 pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
     let ticks = stat_field(pid, 14)? + stat_field(pid, 15)?;

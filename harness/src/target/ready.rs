@@ -63,11 +63,26 @@ impl Prober {
         Ok((status, body))
     }
 
-    async fn get_json(&self, node: &Node, path: &str) -> Result<Value, String> {
+    pub(crate) async fn get_json(&self, node: &Node, path: &str) -> Result<Value, String> {
         match self.get(node, path).await? {
             (200, body) => serde_json::from_str(&body).map_err(|_| format!("{path} answers no JSON")),
             (status, _) => Err(format!("{path} answers {status}")),
         }
+    }
+
+    pub(crate) async fn post_json(&self, node: &Node, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", node.base_url());
+        let answer = self.client.post(&url).timeout(PROBE_TIMEOUT).json(body).send().await;
+        let answer = answer.with_context(|| format!("no answer to POST {path}"))?;
+        answer.json().await.with_context(|| format!("POST {path} answers no JSON"))
+    }
+
+    /// The time in a node's answer to a path that is none, as text. Not the `Date` header: servers keep that for a
+    /// second, and one whose clock was put back for as long as it was put back.
+    pub(crate) async fn time(&self, node: &Node) -> Result<String, String> {
+        let (_, body) = self.get(node, "/v1/tandem-clock").await?;
+        let answer: Value = serde_json::from_str(&body).map_err(|_| "no JSON about a path that is none")?;
+        answer["timestamp"].as_str().map(str::to_owned).ok_or_else(|| "no time in its answer".to_owned())
     }
 
     /// `Ok` when the node has switched from the old raft to JRaft: its old paths then say so and nothing else.

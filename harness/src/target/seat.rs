@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -14,7 +14,7 @@ pub(crate) struct Seat {
     /// Position in the cluster.
     pub(crate) index: usize,
     /// Address the node is known by, without port.
-    pub(crate) ip: &'static str,
+    pub(crate) ip: String,
     pub(crate) port: u16,
     /// Address it listens on when that is not the one it is known by.
     pub(crate) listen_ip: Option<&'static str>,
@@ -82,14 +82,19 @@ impl Seat {
     /// Writes the list of members, whole or not at all: a running node reads it as soon as it changes
     /// (`compat/spec/membership.md` §2.1).
     pub(crate) fn write_members(&self, members: &BTreeSet<String>) -> anyhow::Result<()> {
-        let lines: String = members.iter().map(|member| format!("{member}\n")).collect();
-        let (new, path) = (self.home.join("conf/members.new"), self.home.join("conf/cluster.conf"));
-        write_file(&new, &lines)?;
-        std::fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
+        write_members(&self.home, members)
     }
 }
 
-fn write_file(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
+/// The same for the node at a home.
+pub(crate) fn write_members(home: &Path, members: &BTreeSet<String>) -> anyhow::Result<()> {
+    let lines: String = members.iter().map(|member| format!("{member}\n")).collect();
+    let (new, path) = (home.join("conf/members.new"), home.join("conf/cluster.conf"));
+    write_file(&new, &lines)?;
+    std::fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -101,7 +106,16 @@ mod tests {
 
     fn seat(home: PathBuf, standalone: bool) -> Seat {
         let members = vec!["127.0.0.1:14001".to_owned(), "127.0.0.1:14002".to_owned()];
-        Seat { index: 1, ip: "127.0.0.1", port: 14_002, listen_ip: None, home, standalone, members, heap_mb: None }
+        Seat {
+            index: 1,
+            ip: "127.0.0.1".to_owned(),
+            port: 14_002,
+            listen_ip: None,
+            home,
+            standalone,
+            members,
+            heap_mb: None,
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Tandem {
             .chain(seat.listen_ip.iter().flat_map(|ip| ["--address".as_ref(), (*ip).as_ref()]))
             .map(std::ffi::OsStr::to_owned)
             .collect();
-        CommandLine { program: self.program.clone(), args, dir: seat.home.clone(), output: seat.output() }
+        CommandLine::new(self.program.clone(), args, seat)
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
         let tandem = Tandem { program: "/bin/t".into(), version: "1".into(), built: None };
         let seat = Seat {
             index: 0,
-            ip: "127.0.0.1",
+            ip: "127.0.0.1".to_owned(),
             port: 14_000,
             listen_ip: None,
             home: "/n".into(),

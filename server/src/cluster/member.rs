@@ -121,6 +121,17 @@ impl Member {
         self.extend_info.get(key).and_then(Value::as_str)
     }
 
+    /// As official members show it: without what only nodes of this program tell each other.
+    pub fn as_official(mut self) -> Self {
+        self.extend_info.retain(|key, _| key != TANDEM && key != TANDEM_STREAM);
+        self
+    }
+
+    /// The version the member last reported.
+    pub fn version(&self) -> Option<&str> {
+        self.extend_text(VERSION)
+    }
+
     /// Whether it said anything of itself yet; the list of members names its address alone.
     pub fn has_reported(&self) -> bool {
         self.extend_info.contains_key(VERSION) || self.extend_info.contains_key(LAST_REFRESH_TIME)

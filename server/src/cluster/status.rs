@@ -61,13 +61,14 @@ pub struct Status {
 }
 
 impl Status {
-    /// STARTING. With `wait_for_data` (`nacos.naming.data.warmup`) the node is DOWN until [`Status::data_is_ready`].
+    /// STARTING, then DOWN until [`Status::consensus_is_ready`] and, with `wait_for_data` (`nacos.naming.data.warmup`),
+    /// [`Status::data_is_ready`].
     pub fn new(wait_for_data: bool) -> Self {
         Status {
             serving: AtomicBool::new(false),
             begins: Notify::new(),
             data_ready: AtomicBool::new(!wait_for_data),
-            consensus_ready: AtomicBool::new(true),
+            consensus_ready: AtomicBool::new(false),
             overridden: RwLock::new(None),
         }
     }
@@ -84,11 +85,6 @@ impl Status {
         let mut begins = pin!(self.begins.notified());
         begins.as_mut().enable();
         self.serving.load(Ordering::Acquire) || tokio::time::timeout(limit, begins).await.is_ok()
-    }
-
-    /// As [`Status::new`]; the node is also DOWN until [`Status::consensus_is_ready`].
-    pub fn waiting_for_consensus(wait_for_data: bool) -> Self {
-        Status { consensus_ready: AtomicBool::new(false), ..Status::new(wait_for_data) }
     }
 
     /// There is a leader, and what was committed is here.
@@ -165,8 +161,11 @@ mod tests {
         assert_eq!(status.current(), ServerStatus::Down);
         status.overrides(None);
         status.data_is_ready();
+        assert_eq!(status.current(), ServerStatus::Down);
+        status.consensus_is_ready();
         assert_eq!(status.current(), ServerStatus::Up);
         let status = Status::new(false);
+        status.consensus_is_ready();
         status.serves();
         assert_eq!(status.current(), ServerStatus::Up);
     }

@@ -84,6 +84,7 @@ impl Cluster {
         });
         let running = Running { node, serving };
         running.node.distro.start(&running.node.tasks, Arc::clone(&running.node.status)).await;
+        running.node.status.consensus_is_ready();
         running.node.status.serves();
         running
     }

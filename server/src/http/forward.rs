@@ -14,9 +14,7 @@ use crate::cluster::member::Member;
 use crate::distro::beats::Beat;
 use crate::distro::peer_client::PeerError;
 use crate::java;
-use crate::naming::consistency::Group as _;
 use crate::node::Node;
-use crate::raft::mirror;
 
 /// What official nodes carry in their agent; such a request is never handed on again.
 const PEER_AGENT: &str = "Nacos-Server";
@@ -89,10 +87,8 @@ async fn look_after(node: &Arc<Node>, request: &Request) {
     if is_beat(request) {
         return;
     }
-    match node.raft.get() {
-        Some(raft) if persistent || raft.holds(&id) => raft.look().await,
-        None if (persistent || node.relay.holds(&id)) && node.relay.exists() => mirror::look(&node.relay, &id).await,
-        Some(_) | None => {}
+    if let Some(raft) = node.raft.get().filter(|raft| persistent || raft.holds(&id)) {
+        raft.look().await;
     }
 }
 

@@ -6,7 +6,7 @@ use super::host_load;
 use super::request::Request;
 use super::response::{ApiError, Response};
 use super::routes::{Answer, Route};
-use crate::cluster::member::MemberState;
+use crate::cluster::member::{Member, MemberState};
 use crate::naming::json::JsonBuffer;
 use crate::naming::switch_entries;
 use crate::node::Node;
@@ -48,10 +48,11 @@ fn set_switch<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let value = params.spring_required("value")?;
         let mut changed = (*node.switches.get()).clone();
         switch_entries::apply(&mut changed, entry, value)?;
-        if !debug && node.consistency.switch(entry, value).await? {
-            return Ok(Response::text("ok"));
+        if debug {
+            node.switches.change_here(|switches| switch_entries::apply(switches, entry, value))?;
+        } else {
+            node.consistency.switch(entry, value).await?;
         }
-        node.switches.apply(debug, |switches| switch_entries::apply(switches, entry, value))?;
         Ok(Response::text("ok"))
     })
 }
@@ -87,6 +88,7 @@ fn servers<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let healthy = request.params.spring_bool("healthy", false)?;
         let mut members = node.members.all();
         members.retain(|member| !healthy || member.state == MemberState::Up);
+        let members: Vec<_> = members.into_iter().map(Member::as_official).collect();
         Response::json(&serde_json::json!({ "servers": members }))
     })
 }
@@ -113,7 +115,8 @@ fn distro_status<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         if request.params.spring_optional("action", "view") != "view" {
             return Ok(Response::json_text("{}"));
         }
-        Response::json(&serde_json::json!({ "status": node.members.all() }))
+        let members: Vec<_> = node.members.all().into_iter().map(Member::as_official).collect();
+        Response::json(&serde_json::json!({ "status": members }))
     })
 }
 

@@ -1,10 +1,9 @@
 //! Where a write that needs consensus goes: the one place that decides.
 //!
-//! A node alone keeps it. A member of a cluster hands it to the [`Group`] that the members keep such data with, which
-//! works the write out, has it committed and applies it here; where there is no such group it is refused.
+//! To the [`Group`] that the members keep such data with, which works the write out, has it committed and applies it
+//! here. A node alone is a group of one. Until the node has joined its group such writes are refused.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -30,9 +29,6 @@ pub enum Subject {
 
 /// The members that keep persistent data together.
 pub trait Group: std::fmt::Debug + Send + Sync {
-    /// Whether there are members that take such writes; without them they are refused at once.
-    fn exists(&self) -> bool;
-
     /// Has a write committed. It may be run more than once, against registries of the group's choice, and against this
     /// node's own one when it is committed; then it returns.
     fn write<'a>(&'a self, id: &'a ServiceId, subject: Subject, write: &'a Write<'a>) -> Answer<'a>;
@@ -42,22 +38,17 @@ pub trait Group: std::fmt::Debug + Send + Sync {
 }
 
 /// Where persistent instances, services, clusters and switches are kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Consistency {
-    standalone: bool,
-    warned: AtomicBool,
+    /// The write is committed, or only being worked out.
+    permits: bool,
     group: OnceLock<Arc<dyn Group>>,
 }
 
 impl Consistency {
-    /// Alone, or with other members.
-    pub fn new(standalone: bool) -> Self {
-        Consistency { standalone, warned: AtomicBool::new(false), group: OnceLock::new() }
-    }
-
     /// For a write that is committed, or is only being worked out: lets everything pass.
     pub fn permitting() -> Self {
-        Consistency { standalone: true, warned: AtomicBool::new(true), group: OnceLock::new() }
+        Consistency { permits: true, group: OnceLock::new() }
     }
 
     /// Gives such writes to a group from now on. Only the first one counts.
@@ -67,19 +58,10 @@ impl Consistency {
         }
     }
 
-    /// Lets a write pass, or tells that it needs the group: a member of a cluster must not keep to itself what all
-    /// members should have. `what` names the write in messages, e.g. "a persistent instance".
+    /// Lets a write pass, or tells that it needs the group: no member may keep to itself what all should have. `what`
+    /// names the write in messages, e.g. "a persistent instance".
     pub fn admit(&self, what: &'static str) -> Result<(), NamingError> {
-        if !self.standalone {
-            return Err(NamingError::NeedsConsensus(what));
-        }
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                write = what,
-                "persistent instances, services, clusters and switches are kept in memory and are gone after a restart"
-            );
-        }
-        Ok(())
+        if self.permits { Ok(()) } else { Err(NamingError::NeedsConsensus(what)) }
     }
 
     /// Runs a write that needs consensus by its kind: with a group its members' state decides what it comes to, not
@@ -94,7 +76,7 @@ impl Consistency {
         subject: Subject,
         write: impl Fn(&Registry, &Consistency) -> Result<R, NamingError> + Send + Sync,
     ) -> Result<R, NamingError> {
-        match self.group().filter(|_| !self.standalone) {
+        match self.group.get() {
             Some(group) => commit(group, id, subject, write).await,
             None => write(registry, self),
         }
@@ -116,29 +98,19 @@ impl Consistency {
             Err(asked @ NamingError::NeedsConsensus(_)) => asked,
             done => return done,
         };
-        match self.group() {
+        match self.group.get() {
             Some(group) => commit(group, id, subject, write).await,
             None => Err(asked),
         }
     }
 
-    /// Asks for a switch to be set for all members. False when this node is alone and sets it itself.
+    /// Has a switch set for all members.
     ///
     /// # Errors
     /// As [`Consistency::write`].
-    pub async fn switch(&self, entry: &str, value: &str) -> Result<bool, NamingError> {
-        match self.admit("a switch") {
-            Ok(()) => Ok(false),
-            Err(asked) => {
-                let group = self.group().ok_or(asked)?;
-                group.switch(entry, value).await?;
-                Ok(true)
-            }
-        }
-    }
-
-    fn group(&self) -> Option<&Arc<dyn Group>> {
-        self.group.get().filter(|group| group.exists())
+    pub async fn switch(&self, entry: &str, value: &str) -> Result<(), NamingError> {
+        let group = self.group.get().ok_or(NamingError::NeedsConsensus("a switch"))?;
+        group.switch(entry, value).await
     }
 }
 

@@ -9,8 +9,8 @@ pub enum NamingError {
     /// `NacosException`, with the code it carries.
     #[error("{1}")]
     Nacos(u16, String),
-    /// A write that all members must agree on, where this node cannot have it agreed on; what it is to.
-    #[error("{0} needs consensus among the members, which this node does not take part in yet")]
+    /// A write that all members must agree on, before this node has joined their group; what it is to.
+    #[error("{0} needs consensus among the members, which this node has not joined yet")]
     NeedsConsensus(&'static str),
     /// Any other exception: the messages of its chain, outermost first.
     #[error("{}", .0.join("; "))]

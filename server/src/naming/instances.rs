@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn setup() -> (Registry, Consistency, ServiceId) {
-        (Registry::new(), Consistency::new(true), ServiceId::new("public", "g@@s"))
+        (Registry::new(), Consistency::permitting(), ServiceId::new("public", "g@@s"))
     }
 
     fn instance(ip: &str) -> Instance {
@@ -251,10 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn persistent_writes_need_consensus_in_a_cluster() {
+    fn persistent_writes_need_consensus() {
         let (registry, _, id) = setup();
-        let refused =
-            register(&registry, &Consistency::new(false), &id, Instance { ephemeral: false, ..instance("a") });
+        let refused = register(&registry, &Consistency::default(), &id, Instance { ephemeral: false, ..instance("a") });
         assert_eq!(refused, Err(NamingError::NeedsConsensus("a persistent instance")));
         assert!(registry.get(&id).is_none());
     }

@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn metadata_that_is_null_stops_a_batch() {
-        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let (registry, consistency) = (Registry::new(), Consistency::permitting());
         let id = ServiceId::new("public", "g@@s");
         for (ip, metadata) in [("a", Some(Metadata::new())), ("b", None)] {
             let instance = Instance { ip: ip.into(), port: 80, metadata, ..Instance::default() };
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn keys_that_are_added_go_where_a_hash_table_has_them() {
         // compat/recordings/1.4.1: M31
-        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let (registry, consistency) = (Registry::new(), Consistency::permitting());
         let id = ServiceId::new("public", "g@@s");
         for (ip, hashed_metadata) in [("a", Hashed(16)), ("b", Hashed(0))] {
             let metadata = [("b", "2"), ("y", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_wrong_cluster_loses_nothing() {
         // compat/recordings/1.4.1: Z20-Z25
-        let (registry, consistency) = (Registry::new(), Consistency::new(true));
+        let (registry, consistency) = (Registry::new(), Consistency::permitting());
         let id = ServiceId::new("public", "g@@s");
         let instance = Instance { ip: "a".into(), port: 80, cluster_name: "C1".into(), ..Instance::default() };
         register(&registry, &consistency, &id, instance.clone()).unwrap();

@@ -117,17 +117,20 @@ impl Switches {
         Arc::clone(&self.current.read())
     }
 
-    /// Changes the record and the switches, or with `debug` only the switches; a refused change changes nothing.
+    /// Takes the record that all members keep, from now on in force here.
+    pub fn adopt(&self, record: SwitchDomain) {
+        *self.record.lock() = Some(record.clone());
+        *self.current.write() = Arc::new(record);
+    }
+
+    /// Changes them here alone (`debug`), starting from the record; a refused change changes nothing.
     ///
     /// # Errors
     /// What `change` says.
-    pub fn apply<E>(&self, debug: bool, change: impl FnOnce(&mut SwitchDomain) -> Result<(), E>) -> Result<(), E> {
-        let mut record = self.record.lock();
+    pub fn change_here<E>(&self, change: impl FnOnce(&mut SwitchDomain) -> Result<(), E>) -> Result<(), E> {
+        let record = self.record.lock();
         let mut changed = record.clone().unwrap_or_else(|| (*self.get()).clone());
         change(&mut changed)?;
-        if !debug {
-            *record = Some(changed.clone());
-        }
         *self.current.write() = Arc::new(changed);
         Ok(())
     }
@@ -145,20 +148,21 @@ mod tests {
     #[test]
     fn a_change_made_with_debug_is_lost_with_the_next() {
         let switches = Switches::default();
-        let set = |debug, change: fn(&mut SwitchDomain)| {
+        let here = |change: fn(&mut SwitchDomain)| {
             switches
-                .apply(debug, |domain| {
+                .change_here(|domain| {
                     change(domain);
                     Ok::<(), ()>(())
                 })
                 .unwrap();
         };
-        set(true, |domain| domain.push_enabled = false);
+        here(|domain| domain.push_enabled = false);
         assert!(!switches.get().push_enabled);
-        set(false, |domain| domain.send_beat_only = true);
+        let record = SwitchDomain { send_beat_only: true, ..(*switches.get()).clone() };
+        switches.adopt(record);
         assert!(!switches.get().push_enabled, "the first record is what holds at that time");
-        set(true, |domain| domain.light_beat_enabled = false);
-        set(true, |domain| domain.disable_add_ip = true);
+        here(|domain| domain.light_beat_enabled = false);
+        here(|domain| domain.disable_add_ip = true);
         assert!(switches.get().light_beat_enabled, "changes start from the record");
         assert!(switches.get().disable_add_ip);
     }

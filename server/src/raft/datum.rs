@@ -70,6 +70,18 @@ pub fn check_id(id: &ServiceId) -> Result<(), Poison> {
     Ok(())
 }
 
+/// Whether members recover from these switches.
+///
+/// # Errors
+/// Why not.
+pub fn check_switches(switches: &SwitchDomain) -> Result<(), Poison> {
+    const KNOWN: [&str; 7] = ["", "UP", "DOWN", "STARTING", "PAUSED", "WRITE_ONLY", "READ_ONLY"];
+    match &switches.overridden_server_status {
+        Some(status) if !KNOWN.contains(&status.as_str()) => Err(Poison::Status(status.clone())),
+        _ => Ok(()),
+    }
+}
+
 /// One change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -113,18 +125,8 @@ impl Entry {
     }
 
     /// All switches.
-    ///
-    /// # Errors
-    /// When members would not recover from them.
-    pub fn switches(switches: &SwitchDomain) -> Result<Self, Poison> {
-        const KNOWN: [&str; 7] = ["", "UP", "DOWN", "STARTING", "PAUSED", "WRITE_ONLY", "READ_ONLY"];
-        if let Some(status) = &switches.overridden_server_status
-            && !KNOWN.contains(&status.as_str())
-        {
-            return Err(Poison::Status(status.clone()));
-        }
-        let value = serde_json::to_vec(switches).unwrap_or_default();
-        Ok(Entry::write(SWITCH_KEY.to_owned(), &value))
+    pub fn switches(switches: &SwitchDomain) -> Self {
+        Entry::write(SWITCH_KEY.to_owned(), &serde_json::to_vec(switches).unwrap_or_default())
     }
 
     /// Removes a service; every member then removes its instances of both kinds.
@@ -265,10 +267,7 @@ mod tests {
         state.clusters.insert("C".to_owned(), Cluster { check_port: 0, ..Cluster::default() });
         assert_eq!(Entry::meta(&id("g@@s"), &state, ""), Err(Poison::Port("C".to_owned())));
         let status = |text: &str| {
-            Entry::switches(&SwitchDomain {
-                overridden_server_status: Some(text.to_owned()),
-                ..SwitchDomain::default()
-            })
+            check_switches(&SwitchDomain { overridden_server_status: Some(text.to_owned()), ..SwitchDomain::default() })
         };
         assert_eq!(status("BOGUS"), Err(Poison::Status("BOGUS".to_owned())));
         assert!(status("READ_ONLY").is_ok());

@@ -1,8 +1,9 @@
 //! What a persistent write comes to: the entries it needs, worked out beside the registry.
 
+use std::collections::HashSet;
+
 use super::datum::{Entry, Poison};
-use super::mirror::assign;
-use super::official::Persisted;
+use super::persisted::Persisted;
 use crate::naming::consistency::{Consistency, Subject, Write};
 use crate::naming::error::NamingError;
 use crate::naming::instance::{Instance, InstanceKey};
@@ -88,12 +89,23 @@ pub struct Local {
     pub ephemeral: Vec<(InstanceKey, Option<Instance>)>,
     /// Clusters that it only named.
     pub clusters: Vec<String>,
+    /// What decides how the service is listed, when the write makes it otherwise than its records do.
+    pub listing: Option<Listing>,
+}
+
+/// What records do not tell of the tables that real nodes keep a service in, and its listings depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing {
+    /// As [`ServiceState::linked_clusters`].
+    pub linked_clusters: bool,
+    /// As [`ServiceState::held`], of the persistent instances.
+    pub held: usize,
 }
 
 impl Local {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.ephemeral.is_empty() && self.clusters.is_empty()
+        self.ephemeral.is_empty() && self.clusters.is_empty() && self.listing.is_none()
     }
 
     fn between(before: Option<&ServiceState>, after: &ServiceState) -> Self {
@@ -103,50 +115,11 @@ impl Local {
         let gone = before.into_iter().flat_map(|before| before.ephemeral.keys());
         ephemeral.extend(gone.filter(|key| !after.ephemeral.contains_key(*key)).map(|key| (key.clone(), None)));
         let is_new = |name: &&String| before.is_none_or(|before| !before.clusters.contains_key(*name));
-        Local { ephemeral, clusters: after.clusters.keys().filter(is_new).cloned().collect() }
-    }
-}
-
-/// Why a write is not to be committed.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub enum PlanError {
-    /// The write itself says no.
-    #[error(transparent)]
-    Refused(#[from] NamingError),
-    /// It would damage the members.
-    #[error(transparent)]
-    Poison(#[from] Poison),
-}
-
-impl Plan {
-    /// Runs the write on what the group holds (`before`) together with the ephemeral instances that are `here`.
-    ///
-    /// # Errors
-    /// When the write is refused.
-    pub fn of(
-        id: &ServiceId,
-        subject: Subject,
-        write: &Write<'_>,
-        here: Option<ServiceState>,
-        before: Option<Persisted>,
-    ) -> Result<Self, PlanError> {
-        let scratch = Scratch::new(id, here, before);
-        scratch.run(write)?;
-        Ok(scratch.plan(subject)?)
-    }
-
-    /// That a service goes.
-    pub fn removal(id: &ServiceId) -> Self {
-        Plan { entries: vec![Entry::remove(id)], after: None, removes: true, local: Local::default() }
-    }
-
-    /// Whether what a member shows is what this leads to.
-    pub fn is_shown(&self, shown: Option<&Persisted>) -> bool {
-        match (shown, &self.after) {
-            (Some(shown), Some(after)) => shown.shows(after),
-            (None, None) => true,
-            (None, Some(_)) | (Some(_), None) => false,
-        }
+        let clusters = after.clusters.keys().filter(is_new).cloned().collect();
+        let listing = Listing { linked_clusters: after.linked_clusters, held: after.held[0] };
+        // As a record makes a new service and a list an old one.
+        let by_records = Listing { linked_clusters: before.is_none_or(|before| before.linked_clusters), held: 0 };
+        Local { ephemeral, clusters, listing: (listing != by_records).then_some(listing) }
     }
 }
 
@@ -167,6 +140,35 @@ fn start_of(id: &ServiceId, here: Option<ServiceState>, group: Option<&Persisted
     Some(state)
 }
 
+/// Puts what the group holds into a state; health is kept, as official members do, and so are clusters that
+/// ephemeral instances are in.
+fn assign(state: &mut ServiceState, group: &Persisted) {
+    state.protect_threshold = group.protect_threshold;
+    state.metadata.clone_from(&group.metadata);
+    state.selector.clone_from(&group.selector);
+    let used: HashSet<&str> = state.ephemeral.values().map(|one| one.cluster_name.as_str()).collect();
+    state.clusters.retain(|name, _| group.clusters.contains_key(name) || used.contains(name.as_str()));
+    for (name, cluster) in &group.clusters {
+        state.clusters.insert(name.clone(), cluster.clone());
+    }
+    let known = std::mem::take(&mut state.persistent);
+    state.persistent = group
+        .instances
+        .iter()
+        .map(|(key, instance)| {
+            let mut instance = instance.clone();
+            if let Some(known) = known.get(key) {
+                instance.healthy = known.healthy;
+            }
+            (key.clone(), instance)
+        })
+        .collect();
+    for cluster in state.persistent.values().map(|one| one.cluster_name.clone()).collect::<HashSet<_>>() {
+        state.ensure_cluster(&cluster);
+    }
+    state.declared = true;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +183,18 @@ mod tests {
 
     fn instance(ip: &str) -> Instance {
         Instance { ip: ip.to_owned(), port: 80, ephemeral: false, ..Instance::default() }
+    }
+
+    /// One write on what the group holds, with the ephemeral instances that are `here`.
+    fn plan(
+        subject: Subject,
+        write: &Write<'_>,
+        here: Option<ServiceState>,
+        before: Option<Persisted>,
+    ) -> Result<Plan, NamingError> {
+        let scratch = Scratch::new(&id(), here, before);
+        scratch.run(write)?;
+        Ok(scratch.plan(subject).unwrap())
     }
 
     /// Operation and kind of each entry.
@@ -200,21 +214,21 @@ mod tests {
     #[test]
     fn a_first_instance_is_two_entries_and_a_second_one_whole_list() {
         // compat/spec/jraft.md §7
-        let first = Plan::of(&id(), Subject::Instances, &register("a"), None, None).unwrap();
+        let first = plan(Subject::Instances, &register("a"), None, None).unwrap();
         assert_eq!(kinds(&first), ["Write meta", "Write list"]);
         let before = first.after.unwrap();
-        let second = Plan::of(&id(), Subject::Instances, &register("b"), None, Some(before.clone())).unwrap();
+        let second = plan(Subject::Instances, &register("b"), None, Some(before.clone())).unwrap();
         assert_eq!(kinds(&second), ["Write list"]);
         let after = second.after.clone().unwrap();
         assert_eq!(after.instances.len(), 2);
-        assert!(second.is_shown(Some(&after)) && !second.is_shown(Some(&before)) && !second.is_shown(None));
+        assert!(after.shows(&after) && !before.shows(&after));
 
         let deregister = |registry: &Registry, consistency: &Consistency| {
             instances::deregister(registry, consistency, &id(), &instance("a").key(), false)
         };
-        let third = Plan::of(&id(), Subject::Instances, &deregister, None, Some(after.clone())).unwrap();
+        let third = plan(Subject::Instances, &deregister, None, Some(after.clone())).unwrap();
         assert_eq!((kinds(&third), third.after.unwrap().instances.len()), (vec!["Write list".to_owned()], 1));
-        let unknown = Plan::of(&id(), Subject::Instances, &deregister, None, None).unwrap();
+        let unknown = plan(Subject::Instances, &deregister, None, None).unwrap();
         assert!(unknown.entries.is_empty());
     }
 
@@ -227,19 +241,19 @@ mod tests {
             let (metadata, selector) = (Metadata::new(), selector::parse("")?);
             services::create(registry, consistency, &id(), Settings { protect_threshold: 0.5, metadata, selector })
         };
-        let created = Plan::of(&id(), Subject::Service, &create, None, None).unwrap();
+        let created = plan(Subject::Service, &create, None, None).unwrap();
         assert_eq!(kinds(&created), ["Write meta"]);
         // Unknown here, known there.
-        let again = Plan::of(&id(), Subject::Service, &create, None, created.after.clone());
-        assert!(matches!(again, Err(PlanError::Refused(NamingError::Illegal(_)))));
+        let again = plan(Subject::Service, &create, None, created.after.clone());
+        assert!(matches!(again, Err(NamingError::Illegal(_))));
 
-        let plan = Plan::of(&id(), Subject::Instances, &register("a"), Some(here), created.after.clone()).unwrap();
-        let after = plan.after.unwrap();
+        let registered = plan(Subject::Instances, &register("a"), Some(here), created.after.clone()).unwrap();
+        let after = registered.after.unwrap();
         assert_eq!((after.protect_threshold, after.instances.len()), (0.5, 1), "the ephemeral one is not among them");
 
         let delete = |registry: &Registry, consistency: &Consistency| services::delete(registry, consistency, &id());
-        let gone = Plan::of(&id(), Subject::Service, &delete, None, Some(after.clone())).unwrap();
-        assert_eq!((kinds(&gone), gone.is_shown(None)), (vec!["Delete meta".to_owned()], true));
+        let gone = plan(Subject::Service, &delete, None, Some(after.clone())).unwrap();
+        assert_eq!((kinds(&gone), gone.after), (vec!["Delete meta".to_owned()], None));
     }
 
     #[test]
@@ -251,7 +265,8 @@ mod tests {
             let cluster = service::Cluster { health_checker, ..service::Cluster::default() };
             clusters::update(registry, consistency, &id(), "C", cluster)
         };
-        let plan = Plan::of(&id(), Subject::Service, &update, None, Some(held));
-        assert_eq!(plan.map(|_| ()), Err(PlanError::Poison(Poison::Port("BAD".to_owned()))));
+        let scratch = Scratch::new(&id(), None, Some(held));
+        scratch.run(&update).unwrap();
+        assert_eq!(scratch.plan(Subject::Service).map(|_| ()), Err(Poison::Port("BAD".to_owned())));
     }
 }

@@ -71,10 +71,6 @@ pub const KEYS: &[(&str, Use)] = &[
         Honoured("wait for the leader's answer to a persistent write, ms [5000]"),
     ),
     (
-        "tandem.raft.voter",
-        Honoured("vote, follow and lead in the group naming_persistent_service, with a log on disk [false]"),
-    ),
-    (
         "tandem.peer.stream",
         Honoured("between Tandem nodes only what changed, and beats in batches; false: plain Distro [true]"),
     ),

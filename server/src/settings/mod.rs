@@ -158,8 +158,6 @@ impl Default for DistroSettings {
 /// Consensus on persistent data (compat/spec/jraft.md §2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RaftSettings {
-    /// `tandem.raft.voter`: this node takes part in the group.
-    pub voter: bool,
     /// `nacos.core.protocol.raft.data.election_timeout_ms`, when it is set. Between Tandem nodes less than the official
     /// 5 s is possible.
     pub election_timeout: Option<Duration>,
@@ -172,7 +170,6 @@ pub struct RaftSettings {
 impl Default for RaftSettings {
     fn default() -> Self {
         RaftSettings {
-            voter: false,
             election_timeout: None,
             request_timeout: Duration::from_millis(5_000),
             snapshot_interval: Duration::from_secs(1_800),

@@ -179,11 +179,9 @@ fn distro(layers: &Layers) -> Result<DistroSettings, SettingsError> {
 }
 
 fn raft(layers: &Layers) -> Result<RaftSettings, SettingsError> {
-    let default = RaftSettings::default();
     let key = |name: &str| format!("nacos.core.protocol.raft.data.{name}");
     let election = key("election_timeout_ms");
     Ok(RaftSettings {
-        voter: layers.switch("tandem.raft.voter", default.voter)?,
         election_timeout: match layers.get(&election)? {
             Some(_) => Some(millis(layers, &election, 5_000, 100)?),
             None => None,

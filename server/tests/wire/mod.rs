@@ -1,9 +1,10 @@
 //! A node on a free port, spoken to in raw bytes.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test helper panics where a test fails")]
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tandem_server::cluster::status::ServerStatus;
 use tandem_server::http::server;
 use tandem_server::node::Node;
 use tandem_server::settings::Settings;
@@ -18,6 +19,7 @@ pub struct Server {
     pub port: u16,
     stop: Option<oneshot::Sender<()>>,
     pub serving: JoinHandle<std::io::Result<()>>,
+    _home: tempfile::TempDir,
 }
 
 /// One answer, head and body as sent.
@@ -38,17 +40,27 @@ impl Raw {
 }
 
 impl Server {
+    /// A node alone, or a member of a cluster that has joined no group.
     pub async fn start(standalone: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let settings = Settings::loopback(PathBuf::new(), port);
+        let home = tempfile::tempdir().unwrap();
+        let settings = Settings::loopback(home.path(), port);
         let node = Node::new(Settings { standalone, ..settings });
-        node.status.serves();
+        if standalone {
+            node.start().await.unwrap();
+            while node.status.current() != ServerStatus::Up {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        } else {
+            node.status.consensus_is_ready();
+            node.status.serves();
+        }
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server::serve(listener, Arc::clone(&node), async {
             let _ = stopped.await;
         }));
-        Server { node, port, stop: Some(stop), serving }
+        Server { node, port, stop: Some(stop), serving, _home: home }
     }
 
     pub fn stop(&mut self) {

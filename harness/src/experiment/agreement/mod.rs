@@ -94,7 +94,7 @@ pub async fn run(session: &Session<'_>, plan: AgreementPlan, history: Option<&Pa
     let scope = Scope::Named { namespaces: namespaces.to_vec(), part: tag.clone() };
     // The first reading shows that there is something to judge by, before anything is done.
     let before = Source::read_all(&sources, &scope).await.context("the nodes cannot be read")?;
-    wait_for_status_reports(session).await;
+    wait_for_status_reports(session, plan.pairs).await;
     let ring = ring_of(&before);
     let lives = plan::plan(session.random(NAME), &tag, &namespaces, plan.operations, plan.rate);
     let status = format!("{} operations at {}", plan.operations, session.cluster.target);
@@ -134,9 +134,12 @@ fn ring_of(nodes: &[NodeContent]) -> Vec<String> {
     members.iter().filter(|it| it.is_in_ring()).map(|it| it.address.clone()).collect()
 }
 
-async fn wait_for_status_reports(session: &Session<'_>) {
+/// Waits until official nodes tell each other of health. Nobody says when a server that was running already was started,
+/// nor always what it is; where every change is timed it gets the whole minute.
+async fn wait_for_status_reports(session: &Session<'_>, pairs: bool) {
+    let of_others = pairs && session.cluster.nodes.iter().any(|it| it.kind == NodeKind::Url);
     let official = session.cluster.nodes.iter().filter(|it| it.kind == NodeKind::Nacos);
-    let youngest = official.filter_map(|it| crate::target::age(it.pid?)).min();
+    let youngest = official.filter_map(|it| crate::target::age(it.pid?)).min().or(of_others.then_some(Duration::ZERO));
     let first = session.cluster.ready + FIRST_STATUS_REPORT;
     let Some(wait) = youngest.map(|it| first.saturating_sub(it)).filter(|it| !it.is_zero()) else { return };
     let seconds = wait.as_secs();

@@ -53,6 +53,8 @@ pub enum Event {
     Push(Push),
     /// One operation on persistent data at one node.
     Persistent(Persistent),
+    /// One change that a probe made at one node, to see when another shows it.
+    Change(Change),
     /// One of its own checksums or totals that a node told at the end, for comparison between nodes.
     Told {
         /// When.
@@ -100,6 +102,9 @@ pub struct Header {
     pub agree_within_us: Us,
     /// From the last heartbeat of a client that is gone to its absence on every node, at most.
     pub gone_within_us: Us,
+    /// Least share of client operations, all servers tried, that must be answered in every phase from the first fault to
+    /// the end, 0 to 1.
+    pub answered_min: Option<f64>,
     /// Registers of persistent data (see [`Persistent::register`]).
     pub registers: u32,
 }
@@ -198,6 +203,9 @@ pub struct Try {
     /// HTTP status; absent when there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// No answer, because the request never got there (connection refused): the server cannot have acted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreached: bool,
 }
 
 /// One look at one service of one node.
@@ -225,6 +233,9 @@ pub struct Look {
 pub struct Push {
     /// When it arrived.
     pub at: Us,
+    /// Position of the node it came from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<usize>,
     /// Number of the subscriber.
     pub subscriber: u32,
     /// Number of the service.
@@ -234,6 +245,24 @@ pub struct Push {
     /// Numbers of the instances in it, as in [`Look::present`].
     #[serde(with = "spans")]
     pub present: Vec<u32>,
+}
+
+/// One change of a probe, as one other node saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Node at which it was made, which is responsible for it.
+    pub from: usize,
+    /// Node that was asked for it again and again.
+    pub to: usize,
+    /// When the request left.
+    pub sent: Us,
+    /// When the answer was there, or the failure.
+    pub done: Us,
+    /// Whether the first node said yes.
+    pub is_made: bool,
+    /// When the other node showed it; absent when it did not in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Us>,
 }
 
 /// One operation on a register of persistent data: a value that is set, removed and read.

@@ -126,6 +126,9 @@ pub fn faults(judgement: &Judgement) -> Vec<Fault> {
             violations: part.reasons.clone(),
             timeline,
             samples: Vec::new(),
+            checks: Vec::new(),
+            figures: Vec::new(),
+            history: String::new(),
         })
     };
     judgement.parts.iter().filter_map(of_part).collect()

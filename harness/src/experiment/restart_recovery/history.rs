@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the beginning of the run.
@@ -178,7 +179,7 @@ pub struct Shown {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(path: &Path, events: &[Event]) -> Result<()> {
+pub fn write<E: Serialize>(path: &Path, events: &[E]) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(failed)?;
@@ -195,7 +196,7 @@ pub fn write(path: &Path, events: &[Event]) -> Result<()> {
 ///
 /// # Errors
 /// When the file cannot be read or a line of it is no event.
-pub fn read(path: &Path) -> Result<Vec<Event>> {
+pub fn read<E: DeserializeOwned>(path: &Path) -> Result<Vec<E>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut events = Vec::new();
     for (number, line) in BufReader::new(file).lines().enumerate().take(EVENTS_MAX) {
@@ -286,6 +287,6 @@ mod tests {
         let path = dir.path().join("a/history.jsonl");
         write(&path, &events).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains(r#""present":"0-3,7,9-10""#));
-        assert_eq!(read(&path).unwrap(), events);
+        assert_eq!(read::<Event>(&path).unwrap(), events);
     }
 }

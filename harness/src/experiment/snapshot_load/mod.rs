@@ -88,7 +88,7 @@ pub struct Joined {
 #[derive(Debug)]
 pub enum Part {
     /// It was run.
-    Joined(Joined),
+    Joined(Box<Joined>),
     /// It cannot be run with this cluster.
     Impossible {
         /// Which.
@@ -122,7 +122,7 @@ pub async fn all(
     ensure!(!legs.is_empty(), "there is no node to load from");
     impossible.into_iter().for_each(|(what, reason)| take(Part::Impossible { what, reason }));
     for (position, leg) in legs.iter().enumerate() {
-        take(Part::Joined(run(cluster, plan, leg, context).await.with_context(|| leg.name())?));
+        take(Part::Joined(Box::new(run(cluster, plan, leg, context).await.with_context(|| leg.name())?)));
         if position + 1 < legs.len() {
             clear(cluster, plan, leg, context).await?;
         }
@@ -344,6 +344,9 @@ fn verdict(target: &str, leg: &Leg, kind: NodeKind, times: Times, proof: &Proof,
         violations,
         timeline: timeline.into_iter().flatten().collect(),
         samples: Vec::new(),
+        checks: Vec::new(),
+        figures: Vec::new(),
+        history: String::new(),
     }
 }
 

@@ -5,12 +5,14 @@ use serde::Serialize;
 use super::{Colours, LINES_MAX};
 use crate::report::plot::{self, Lane, Size};
 use crate::report::{format, score};
-use crate::results::{Fault, Outcome, Results, TimelineSample};
+use crate::results::{Fault, FaultCheck, FaultFigure, Outcome, Results, TimelineSample};
 
 /// Scenarios that are shown; beyond that the reader is sent to `results.json`.
 const SCENARIOS_MAX: usize = 100;
 /// Events of one timeline that are listed.
 const EVENTS_MAX: usize = 60;
+/// Violations of one check that are shown with their evidence.
+const VIOLATIONS_MAX: usize = 3;
 /// Intervals that are drawn: more cannot be told apart.
 const SAMPLES_MAX: usize = 4_000;
 
@@ -26,6 +28,8 @@ struct Scenario {
     name: String,
     /// One per target; absent where it was not run.
     cells: Vec<Option<Cell>>,
+    /// Every check by every target; empty where scenarios have a single verdict.
+    checks: Vec<Check>,
     wide: String,
     narrow: String,
     runs: Vec<Run>,
@@ -40,6 +44,21 @@ struct Cell {
     words: String,
 }
 
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    cells: Vec<Option<Cell>>,
+}
+
+/// What is wrong about one check, or why it could not be judged.
+#[derive(Debug, Serialize)]
+struct Found {
+    check: String,
+    says: String,
+    /// Time and line, and the event.
+    evidence: Vec<(String, String)>,
+}
+
 /// The scenario at one target.
 #[derive(Debug, Serialize)]
 struct Run {
@@ -49,6 +68,9 @@ struct Run {
     /// Recovery, losses and availability, in words.
     figures: String,
     violations: Vec<String>,
+    found: Vec<Found>,
+    measured: Vec<[String; 6]>,
+    history: String,
     timeline: Vec<(String, String)>,
 }
 
@@ -84,7 +106,19 @@ fn scenario(results: &Results, name: &str, targets: &[&str], colours: &Colours<'
     let lanes: Vec<Lane> = found.iter().map(|it| lane(it, colours)).collect();
     let name = format::one_line(name, 200);
     let draw = |size| anyhow::Ok(plot::timeline(&lanes, &format!("Timeline: {name}"), size)?.unwrap_or_default());
+    let mut checks: Vec<&str> = Vec::new();
+    for check in found.iter().flat_map(|it| &it.checks) {
+        if !checks.contains(&check.check.as_str()) {
+            checks.push(&check.check);
+        }
+    }
+    let checks = checks.into_iter().take(LINES_MAX).map(|check| {
+        let of_target = |target: &&str| at(target)?.checks.iter().find(|it| it.check == check);
+        let cells = targets.iter().map(|it| of_target(it).map(|found| check_cell(it, found))).collect();
+        Check { name: format::one_line(check, 80), cells }
+    });
     Ok(Scenario {
+        checks: checks.collect(),
         cells: targets.iter().map(|it| at(it).map(cell)).collect(),
         wide: draw(Size::Wide)?,
         narrow: draw(Size::Narrow)?,
@@ -103,6 +137,60 @@ fn cell(fault: &Fault) -> Cell {
         _ => "could not be judged".to_owned(),
     };
     Cell { target: format::one_line(&fault.target, 80), outcome: score::word(fault.outcome), words }
+}
+
+/// A check that is not demanded is a measurement: it cannot be wrong.
+fn check_cell(target: &str, check: &FaultCheck) -> Cell {
+    let words = match check.outcome {
+        Outcome::Pass => "holds".to_owned(),
+        Outcome::Fail => format::plural(check.count, "violation", "violations"),
+        _ => "unknown".to_owned(),
+    };
+    let target = format::one_line(target, 80);
+    if check.is_demanded {
+        return Cell { target, outcome: score::word(check.outcome), words };
+    }
+    Cell { target, outcome: score::word(Outcome::Skip), words: format!("{words}, not demanded") }
+}
+
+fn found(check: &FaultCheck) -> Vec<Found> {
+    let line = |text: &str| format::one_line(text, 400);
+    let name = line(&check.check);
+    let violations = check.violations.iter().take(VIOLATIONS_MAX).map(|it| Found {
+        check: name.clone(),
+        says: line(&it.says),
+        evidence: it
+            .evidence
+            .iter()
+            .take(EVENTS_MAX)
+            .map(|it| (format!("{}, line {}", format::value(it.at_ms, "ms"), it.line), line(&it.what)))
+            .collect(),
+    });
+    let unknown = check.unknown.iter().take(VIOLATIONS_MAX);
+    let unknown =
+        unknown.map(|it| Found { check: name.clone(), says: format!("unknown: {}", line(it)), evidence: Vec::new() });
+    violations.chain(unknown).collect()
+}
+
+fn measured(figure: &FaultFigure) -> [String; 6] {
+    let what = match figure.node {
+        Some(node) => format!("{}, node {node}", figure.what),
+        None => figure.what.clone(),
+    };
+    let value = |it: f64| match figure.unit.as_str() {
+        "1" => format::count(it.max(0.0) as u64),
+        unit => format::value(it, unit),
+    };
+    let phase = figure.phase.as_deref().unwrap_or(format::NONE);
+    let samples = format::count(figure.samples);
+    [
+        format::one_line(&what, 120),
+        format::one_line(phase, 20),
+        samples,
+        value(figure.p50),
+        value(figure.p99),
+        value(figure.max),
+    ]
 }
 
 fn run(fault: &Fault, colours: &Colours<'_>) -> Run {
@@ -129,6 +217,9 @@ fn run(fault: &Fault, colours: &Colours<'_>) -> Run {
         outcome: score::word(fault.outcome),
         figures: figures.join(", "),
         violations: fault.violations.iter().take(LINES_MAX).map(|it| line(it)).collect(),
+        found: fault.checks.iter().flat_map(found).collect(),
+        measured: fault.figures.iter().take(LINES_MAX).map(measured).collect(),
+        history: format::one_line(&fault.history, 200),
         timeline: fault
             .timeline
             .iter()
@@ -207,6 +298,24 @@ mod tests {
         assert_eq!(lane.missing, [(500.0, 1_500.0, 3.0), (1_500.0, 2_500.0, 0.0)]);
         assert_eq!(availability(&fault.samples).unwrap(), "78.5 % answered, 25 % at worst");
         assert_eq!(availability(&[]), None);
+    }
+
+    #[test]
+    fn every_check_has_a_cell_and_its_evidence_and_a_measurement_is_never_wrong() {
+        let results = sample();
+        let names = figures::target_names(&results);
+        let view = view(&results, &Colours(&names)).unwrap().unwrap();
+        let scenario = &view.scenarios[0];
+        let words = |check: usize| -> Vec<(&str, &str)> {
+            let cells = scenario.checks[check].cells.iter().flatten();
+            cells.map(|it| (it.outcome, it.words.as_str())).collect()
+        };
+        assert_eq!(words(1), [("pass", "holds"), ("fail", "37 violations"), ("error", "unknown")]);
+        assert_eq!(words(2), [("skip", "3 violations, not demanded"); 3]);
+        let real = scenario.runs.iter().find(|it| it.outcome == "fail").unwrap();
+        assert!(real.found[0].says.starts_with("Set(17) at node 1"));
+        assert_eq!(real.found[0].evidence[0].0, "6.03 s, line 812");
+        assert_eq!(real.measured[0][0], "how stale, node 1");
     }
 
     #[test]

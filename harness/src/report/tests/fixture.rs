@@ -7,9 +7,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::results::{
-    Agreement, Answer, CaseResult, ClientRun, ClientStep, Conformance, Fault, Host, MachineLoad, Measurement, Outcome,
-    PairCheck, Random, RandomDifference, Ratio, Results, RoundStats, Run, SCHEMA, Skipped, Target, TargetNode,
-    TimelineEvent, TimelineSample, WindowCheck,
+    Agreement, Answer, CaseResult, ClientRun, ClientStep, Conformance, Fault, FaultCheck, FaultEvidence, FaultFigure,
+    FaultViolation, Host, MachineLoad, Measurement, Outcome, PairCheck, Random, RandomDifference, Ratio, Results,
+    RoundStats, Run, SCHEMA, Skipped, Target, TargetNode, TimelineEvent, TimelineSample, WindowCheck,
 };
 
 pub(crate) const TANDEM: &str = "3xtandem";
@@ -310,6 +310,35 @@ fn samples(lasts_ms: f64, worst: u64) -> Vec<TimelineSample> {
     (0..50).map(sample).collect()
 }
 
+/// One check that holds at one target only, and one that is a measurement.
+fn checks(target: &str) -> Vec<FaultCheck> {
+    let check = |name: &str, is_demanded, outcome| FaultCheck {
+        check: name.into(),
+        is_demanded,
+        outcome,
+        count: u64::from(outcome == Outcome::Fail),
+        violations: Vec::new(),
+        unknown: Vec::new(),
+    };
+    let lost = FaultViolation {
+        says: "Set(17) at node 1, acknowledged at 6.031 s (line 812), never overwritten; node 0 reads 12".into(),
+        evidence: vec![
+            FaultEvidence { line: 812, at_ms: 6_031.0, what: "Set(17) on register 0: acknowledged".into() },
+            FaultEvidence { line: 4_711, at_ms: 40_200.0, what: "Read at node 0: reads <12>".into() },
+        ],
+    };
+    let writes = match target {
+        NACOS => FaultCheck { violations: vec![lost], count: 37, ..check("no-lost-write", true, Outcome::Fail) },
+        MIXED => FaultCheck {
+            unknown: vec!["node 1 was not read in the final phase".into()],
+            ..check("no-lost-write", true, Outcome::Error)
+        },
+        _ => check("no-lost-write", true, Outcome::Pass),
+    };
+    let stale = FaultCheck { count: 3, ..check("linearizable-reads", false, Outcome::Fail) };
+    vec![check("agreement", true, Outcome::Pass), writes, stale]
+}
+
 fn faults() -> Vec<Fault> {
     let fault = |target: &str, outcome, lost, violations: &[&str]| Fault {
         target: target.into(),
@@ -328,6 +357,19 @@ fn faults() -> Vec<Fault> {
             },
         ],
         samples: samples(if target == TANDEM { 2_000.0 } else { 14_000.0 }, if target == TANDEM { 12 } else { 160 }),
+        checks: checks(target),
+        figures: vec![FaultFigure {
+            check: Some("no-lost-write".into()),
+            what: "how stale".into(),
+            node: Some(1),
+            phase: Some("during".into()),
+            unit: "ms".into(),
+            samples: 30,
+            p50: 12.0,
+            p99: 840.0,
+            max: 990.0,
+        }],
+        history: format!("history/partition-the-leader-{target}.jsonl"),
     };
     vec![
         fault(TANDEM, Outcome::Pass, 0, &[]),

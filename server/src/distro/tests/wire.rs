@@ -76,7 +76,7 @@ async fn a_late_push_brings_nothing_back() {
         register(node, &own, port);
     }
     let key = instance(2).key();
-    instances::deregister(&node.registry, &Consistency::new(false), &own, &key, true).unwrap();
+    instances::deregister(&node.registry, &Consistency::default(), &own, &key, true).unwrap();
     let push = |beat: i64| datum(&own, &[1, 2]).replace(r#""port":"#, &format!(r#""lastBeat":{beat},"port":"#));
     call(at, "PUT", DATUM, &[JSON], &push(before)).await;
     assert_eq!(seen(node, &own), Some(vec![(1, true)]));

@@ -9,6 +9,7 @@ use super::RaftGroup;
 use crate::raft::core::message::{RaftError, Status};
 use crate::raft::core::store::Applied;
 use crate::raft::core::{Index, PeerId};
+use crate::raft::old_raft::Blocked;
 use crate::raft::rpc::WriteRequest;
 use crate::raft::voter::{Consensus, Forwarded, NotDone};
 
@@ -43,5 +44,13 @@ impl Consensus for RaftGroup {
 
     fn is_tandem(&self, peer: &PeerId) -> bool {
         (self.is_tandem)(peer)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    fn blocked(&self) -> Option<Blocked> {
+        (self.blocked)()
     }
 }

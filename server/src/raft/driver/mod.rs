@@ -36,6 +36,7 @@ use super::core::options::{Options, Timing};
 use super::core::recovery::reconcile;
 use super::core::store::{Applied, Snapshots, StateMachine, Store, StoreError};
 use super::core::{Configuration, Index, Member, PeerId};
+use super::old_raft::Blocked;
 use super::voter::NotDone;
 
 /// Requests, proposals and reads waiting for the core.
@@ -58,6 +59,10 @@ pub struct GroupOptions {
     pub snapshot_interval: Option<Duration>,
     /// Whether a member is one of this program.
     pub is_tandem: Arc<dyn Fn(&PeerId) -> bool + Send + Sync>,
+    /// Whether there may be other members.
+    pub shared: bool,
+    /// Why writes must not be taken now.
+    pub blocked: Arc<dyn Fn() -> Option<Blocked> + Send + Sync>,
 }
 
 /// The parts a member stands on.
@@ -85,6 +90,8 @@ pub struct RaftGroup {
     failed: watch::Receiver<Option<String>>,
     network: Arc<dyn Network>,
     is_tandem: Arc<dyn Fn(&PeerId) -> bool + Send + Sync>,
+    shared: bool,
+    blocked: Arc<dyn Fn() -> Option<Blocked> + Send + Sync>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -102,7 +109,7 @@ impl RaftGroup {
     pub fn start(options: GroupOptions, parts: Parts) -> Result<RaftGroup, StoreError> {
         let latest = parts.snapshots.latest()?;
         reconcile(&*parts.store, latest.as_ref())?;
-        let GroupOptions { group, me, initial, options, snapshot_interval, is_tandem } = options;
+        let GroupOptions { group, me, initial, options, snapshot_interval, is_tandem, shared, blocked } = options;
         let seed = u64::from(rand::random::<u32>());
         let member = Member::load(me.clone(), options, initial, seed, 0, &*parts.store)?;
         let mut machine = parts.machine;
@@ -139,7 +146,20 @@ impl RaftGroup {
         });
         let thread = spawn(format!("raft-{group}"), move || core.run(&inbox));
         let thread = Mutex::new(Some(thread));
-        Ok(RaftGroup { name: group, me, commands, queued, status, applied, failed, network, is_tandem, thread })
+        Ok(RaftGroup {
+            name: group,
+            me,
+            commands,
+            queued,
+            status,
+            applied,
+            failed,
+            network,
+            is_tandem,
+            shared,
+            blocked,
+            thread,
+        })
     }
 
     /// Group id.

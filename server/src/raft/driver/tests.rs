@@ -158,12 +158,14 @@ fn start(listener: TcpListener, initial: &Configuration, disk: Disk) -> TestNode
         options: Options { timing: PATIENT, ..Options::default() },
         snapshot_interval: None,
         is_tandem: Arc::new(|_| true),
+        shared: true,
+        blocked: Arc::new(|| None),
     };
     let parts = Parts {
         store: Arc::clone(&disk.store) as _,
         snapshots: Arc::new(Shared(Arc::clone(&disk.snapshots))),
         machine: Box::new(Machine { lines: Arc::clone(&lines), snapshots: Arc::clone(&disk.snapshots) }),
-        network: Arc::new(Peers::new(Arc::new(RaftClient::default()))),
+        network: Arc::new(Peers::new(Arc::new(RaftClient::default()), Duration::from_secs(5))),
         readers: Arc::clone(&readers),
     };
     let group = Arc::new(RaftGroup::start(options, parts).unwrap());

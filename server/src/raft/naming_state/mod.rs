@@ -25,7 +25,7 @@ use self::project::Projection;
 use super::core::store::{Applied, ApplyError, StateMachine, StoreError};
 use super::core::{Index, SnapshotMeta};
 use super::datum::{list_key, meta_key};
-use super::official::Persisted;
+use super::persisted::Persisted;
 use super::snapshot::Archive;
 use crate::naming::registry::Registry;
 use crate::naming::service::{ServiceId, ServiceState};

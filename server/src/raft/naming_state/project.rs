@@ -15,7 +15,7 @@ use crate::naming::registry::Registry;
 use crate::naming::service::{Instances, ServiceId, ServiceState};
 use crate::naming::switches::Switches;
 use crate::raft::datum::{list_key, meta_key};
-use crate::raft::official::Persisted;
+use crate::raft::persisted::Persisted;
 
 /// Keeps naming equal to the records.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ impl Projection {
     fn put(&self, id: &ServiceId, assign: impl Fn(&mut ServiceState)) {
         self.registry.upsert(
             id,
-            || new_service(id),
+            // One that begins as a record keeps its clusters in the order they came in.
+            || ServiceState { linked_clusters: true, ..new_service(id) },
             |state| {
                 let (before, declared, enabled) = (Persisted::of(state), state.declared, state.enabled);
                 assign(state);
@@ -133,7 +134,7 @@ impl Projection {
 
     fn switches(&self, value: &[u8]) {
         match record::switches(value) {
-            Ok(switches) => self.switches.change(|current| current.clone_from(&switches)),
+            Ok(switches) => self.switches.adopt(switches),
             Err(error) => not_readable("the switches", &error),
         }
     }
@@ -154,12 +155,14 @@ fn assign_meta(state: &mut ServiceState, meta: &Meta) {
     for (name, cluster) in &meta.clusters {
         state.clusters.insert(name.clone(), cluster.clone());
     }
+    state.recorded_clusters = state.clusters.len();
     state.declared = true;
 }
 
 /// A list in the place of the persistent instances; their health stays, the checks know it best.
 fn assign_instances(state: &mut ServiceState, instances: &Instances) {
     let known = std::mem::take(&mut state.persistent);
+    state.held[0] = 0;
     state.persistent = instances
         .iter()
         .map(|(key, instance)| {

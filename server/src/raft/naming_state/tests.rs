@@ -116,7 +116,7 @@ fn switches() {
     let mut node = node();
     let mut switches = (*node.switches.get()).clone();
     switches.push_enabled = false;
-    node.apply(Entry::switches(&switches).unwrap());
+    node.apply(Entry::switches(&switches));
     assert!(!node.switches.get().push_enabled);
 }
 
@@ -162,7 +162,7 @@ fn a_snapshot_brings_everything_back_and_takes_the_rest_away() {
     node.apply(list(&["a"]));
     let mut switches = (*node.switches.get()).clone();
     switches.check_times = 7;
-    node.apply(Entry::switches(&switches).unwrap());
+    node.apply(Entry::switches(&switches));
     let meta = SnapshotMeta {
         last_included_index: 3,
         last_included_term: 1,

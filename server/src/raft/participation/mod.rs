@@ -24,12 +24,13 @@ use super::datum::GROUP;
 use super::driver::network::Readers;
 use super::driver::{GroupOptions, Parts, RaftGroup};
 use super::naming_state::{NamingData, NamingState};
+use super::old_raft::{Blocked, OldRaft};
 use super::rpc::{RaftClient, ReadRequest, Response, WriteRequest};
 use super::snapshot::Archive;
 use super::store::RedbStore;
 use super::transport::peers::Peers;
 use super::transport::server::{NacosRequests, RaftServer};
-use super::voter::Voter;
+use super::voter::{Consensus as _, Voter};
 use crate::cluster::member::Member;
 use crate::cluster::members::Members;
 use crate::cluster::status;
@@ -73,6 +74,8 @@ pub struct Around<'a> {
     pub registry: &'a Arc<Registry>,
     /// Where switches go.
     pub switches: &'a Arc<Switches>,
+    /// Official members that do not take part yet.
+    pub old_raft: &'a Arc<OldRaft>,
 }
 
 impl Participation {
@@ -81,7 +84,7 @@ impl Participation {
     /// # Errors
     /// One sentence, when this node cannot: its address, its port, its disk.
     pub async fn start(around: Around<'_>, tasks: &Tasks) -> anyhow::Result<Arc<Self>> {
-        let Around { settings, members, registry, switches } = around;
+        let Around { settings, members, registry, switches, old_raft } = around;
         let me = peer_of(&settings.ip, i32::from(settings.port)).with_context(|| {
             format!("{}:{} cannot take part in consensus: its port would be that less 1000", settings.ip, settings.port)
         })?;
@@ -89,7 +92,7 @@ impl Participation {
         let data = Arc::new(NamingData::new(Arc::clone(registry), Arc::clone(switches)));
         let client = Arc::new(RaftClient::default());
         let readers = Arc::new(Readers::default());
-        let of_tandem = Arc::clone(members);
+        let (of_tandem, blocking) = (Arc::clone(members), Arc::clone(old_raft));
         let options = GroupOptions {
             group: GROUP.to_owned(),
             me: me.clone(),
@@ -97,6 +100,8 @@ impl Participation {
             options: Options { timing: timing(settings, members), ..Options::default() },
             snapshot_interval: Some(settings.raft.snapshot_interval).filter(|interval| !interval.is_zero()),
             is_tandem: Arc::new(move |peer| is_tandem(&of_tandem, peer)),
+            shared: !settings.standalone,
+            blocked: Arc::new(move || blocking.blocked()),
         };
         let listener = match settings.standalone {
             true => None,
@@ -104,7 +109,7 @@ impl Participation {
         };
         let group = {
             let (data, readers) = (Arc::clone(&data), Arc::clone(&readers));
-            let network = Arc::new(Peers::new(Arc::clone(&client)));
+            let network = Arc::new(Peers::new(Arc::clone(&client), settings.raft.request_timeout));
             let load = move || -> anyhow::Result<RaftGroup> {
                 let (store, archive) = open(&folder)?;
                 let parts = Parts {
@@ -126,6 +131,9 @@ impl Participation {
             tasks.spawn_until_done(server.serve(listener, tasks.stopping()));
         }
         this.spawn_upkeep(settings, members, tasks);
+        if !settings.standalone {
+            tasks.spawn("members of the old protocol", Arc::clone(old_raft).watch());
+        }
         Ok(this)
     }
 
@@ -150,6 +158,11 @@ impl Participation {
             match self.group.read().await {
                 Ok(_) => break status.consensus_is_ready(),
                 Err(error) => tracing::debug!(%error, "the group's data is not here yet"),
+            }
+            if matches!(self.group.blocked(), Some(Blocked::TooOld { .. })) {
+                // There may never be a leader. What needs none is served.
+                status.consensus_is_ready();
+                return;
             }
             if let Some(why) = self.group.failure() {
                 tracing::error!(why, "this node left the group; persistent data is not served");
@@ -231,7 +244,8 @@ fn peer_of(ip: &str, http_port: i32) -> Option<PeerId> {
     PeerId::parse(&format!("{ip}:{}", http_port - PORT_OFFSET))
 }
 
-fn peer_of_member(member: &Member) -> Option<PeerId> {
+/// The raft peer of a member; `None` when its port leaves no room for one.
+pub fn peer_of_member(member: &Member) -> Option<PeerId> {
     peer_of(&member.ip, member.port)
 }
 

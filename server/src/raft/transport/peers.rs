@@ -24,19 +24,18 @@ const READ_INDEX: &str = "/com.alipay.sofa.jraft.rpc.RpcRequests$ReadIndexReques
 
 /// As official members wait (compat/spec/jraft.md §2).
 const GET_FILE_TIMEOUT: Duration = Duration::from_secs(10);
-/// As official members wait for the leader's answer to a write.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The peers of all groups.
 #[derive(Debug, Clone)]
 pub struct Peers {
     client: Arc<RaftClient>,
+    forward_timeout: Duration,
 }
 
 impl Peers {
-    /// Over these connections.
-    pub fn new(client: Arc<RaftClient>) -> Self {
-        Peers { client }
+    /// Over these connections; the leader has `forward_timeout` to answer a write.
+    pub fn new(client: Arc<RaftClient>, forward_timeout: Duration) -> Self {
+        Peers { client, forward_timeout }
     }
 }
 
@@ -125,9 +124,9 @@ impl Network for Peers {
     }
 
     fn forward(&self, to: &PeerId, request: WriteRequest) -> BoxFuture<'static, Forwarded> {
-        let (client, to) = (Arc::clone(&self.client), to.clone());
+        let (client, to, timeout) = (Arc::clone(&self.client), to.clone(), self.forward_timeout);
         Box::pin(async move {
-            match client.write(to.endpoint(), request, FORWARD_TIMEOUT).await {
+            match client.write(to.endpoint(), request, timeout).await {
                 Ok(answer) => Forwarded::Answered(answer),
                 // Nobody there, or nobody that knows the call.
                 Err(status) if is_unsent(&status) => Forwarded::NotSent(status.message().to_owned()),

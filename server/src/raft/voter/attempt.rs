@@ -16,10 +16,11 @@ use crate::naming::service::ServiceId;
 use crate::naming::switch_entries;
 use crate::raft::core::store::Applied;
 use crate::raft::core::types::{Index, PeerId};
-use crate::raft::datum::{Entry, Poison, SWITCH_KEY, batch, list_key};
+use crate::raft::datum::{Entry, Poison, SWITCH_KEY, batch, check_id, check_switches, list_key};
 use crate::raft::naming_state::{Base, record};
-use crate::raft::official::Persisted;
-use crate::raft::plan::{Local, Plan, Scratch};
+use crate::raft::old_raft::Blocked;
+use crate::raft::persisted::Persisted;
+use crate::raft::plan::{Listing, Local, Plan, Scratch};
 use crate::raft::rpc::WriteRequest;
 
 /// What an official member answers that does not lead (compat/spec/jraft.md §8).
@@ -30,6 +31,8 @@ const NOT_LEADER: &str = "Could not find";
 pub(super) enum Reason {
     /// Nobody is known to lead.
     NoLeader,
+    /// Members would not see it.
+    Blocked(Blocked),
     /// In words.
     Other(String),
 }
@@ -78,6 +81,13 @@ impl Voter {
     /// Where a write goes now. What is here is then as new as it has to be: a leader's own is the newest there is, one
     /// of this program refuses what was worked out from something older, and for an official one it is made so.
     async fn route(&self) -> Result<Route, Failure> {
+        match self.consensus.blocked() {
+            None => {}
+            Some(for_good @ Blocked::TooOld { .. }) => {
+                return Err(NamingError::Nacos(500, for_good.to_string()).into());
+            }
+            Some(for_now) => return Err(Failure::Again(Reason::Blocked(for_now))),
+        }
         let status = self.consensus.status();
         if self.leads(&status) {
             if *self.caught_up.lock() != status.term {
@@ -165,6 +175,9 @@ impl Voter {
             }
             None => batch(&plan.entries),
         };
+        if self.consensus.is_shared() {
+            check_id(id)?;
+        }
         let outcome = match self.send(route, request, base.fingerprint).await {
             Ok(()) => {
                 self.apply_local(id, plan.local);
@@ -184,7 +197,8 @@ impl Voter {
 
     /// What a write changes that no consensus keeps: ephemeral instances, clusters that were only named.
     fn apply_local(&self, id: &ServiceId, local: Local) {
-        if local.is_empty() {
+        let only_listing = local.ephemeral.is_empty() && local.clusters.is_empty();
+        if local.is_empty() || only_listing && self.registry.get(id).is_none() {
             return;
         }
         self.registry.upsert(
@@ -194,6 +208,10 @@ impl Voter {
                 let ephemeral_local = !local.ephemeral.is_empty();
                 for name in &local.clusters {
                     state.ensure_cluster(name);
+                }
+                if let Some(Listing { linked_clusters, held }) = local.listing {
+                    state.linked_clusters = linked_clusters;
+                    state.held[0] = held;
                 }
                 for (key, instance) in local.ephemeral {
                     match instance {
@@ -213,7 +231,10 @@ impl Voter {
         let held = self.data.value(SWITCH_KEY).and_then(|value| record::switches(&value).ok());
         let mut changed = held.unwrap_or_else(|| (*self.switches.get()).clone());
         switch_entries::apply(&mut changed, entry, value)?;
-        let request = batch(&[Entry::switches(&changed)?]);
+        if self.consensus.is_shared() {
+            check_switches(&changed)?;
+        }
+        let request = batch(&[Entry::switches(&changed)]);
         // Whole records can be sent again.
         self.send(route, request, fingerprint).await.map_err(Failure::from)
     }

@@ -14,7 +14,7 @@ use super::attempt::Failure;
 use crate::naming::consistency::{Subject, Write};
 use crate::naming::error::NamingError;
 use crate::naming::service::ServiceId;
-use crate::raft::official::Persisted;
+use crate::raft::persisted::Persisted;
 use crate::raft::plan::Scratch;
 
 /// How a draft ended, for everyone in it.

@@ -30,8 +30,9 @@ use self::turns::Turns;
 use super::core::message::{RaftError, Role, Status};
 use super::core::store::Applied;
 use super::core::types::{Index, PeerId, Term};
-use super::datum::{GROUP, Poison, check_id};
+use super::datum::{GROUP, Poison};
 use super::naming_state::NamingData;
+use super::old_raft::Blocked;
 use super::rpc::{Response, WriteRequest};
 use crate::naming::consistency::{Answer, Group, Subject, Write};
 use crate::naming::error::NamingError;
@@ -80,6 +81,12 @@ pub trait Consensus: std::fmt::Debug + Send + Sync {
 
     /// Whether a member is one of this program.
     fn is_tandem(&self, peer: &PeerId) -> bool;
+
+    /// Whether other members, official ones among them now or later, take part in what is written.
+    fn is_shared(&self) -> bool;
+
+    /// Why writes must not be taken now.
+    fn blocked(&self) -> Option<Blocked>;
 }
 
 /// What became of a write sent to the leader.
@@ -126,7 +133,6 @@ impl Voter {
     }
 
     async fn write_service(&self, id: &ServiceId, subject: Subject, write: &Write<'_>) -> Result<(), NamingError> {
-        check_id(id).map_err(|poison| refused(&poison))?;
         let wanted = Mutex::new(Wanted::default());
         self.until_done(|| self.attempt_service(id, subject, write, &wanted)).await
     }
@@ -184,6 +190,7 @@ impl Voter {
 /// As an official node says it, with a status that is one; its own is 40301 (compat/spec/jraft.md §8).
 fn not_committed(reason: Option<attempt::Reason>) -> NamingError {
     let text = match reason {
+        Some(attempt::Reason::Blocked(why)) => why.to_string(),
         None | Some(attempt::Reason::NoLeader) => format!("The Raft Group [{GROUP}] did not find the Leader node"),
         Some(attempt::Reason::Other(why)) => {
             tracing::warn!(why, "a persistent write is not known to be committed");
@@ -198,10 +205,6 @@ fn refused(poison: &Poison) -> NamingError {
 }
 
 impl Group for Voter {
-    fn exists(&self) -> bool {
-        true
-    }
-
     fn write<'a>(&'a self, id: &'a ServiceId, subject: Subject, write: &'a Write<'a>) -> Answer<'a> {
         Box::pin(self.write_service(id, subject, write))
     }

@@ -37,6 +37,8 @@ struct World {
     /// More than there are nodes: nobody.
     leader: AtomicUsize,
     log: Mutex<Vec<Bytes>>,
+    /// Why writes must not be taken.
+    blocked: Mutex<Option<Blocked>>,
     /// The leader is an official node.
     official: AtomicBool,
     /// The next proposals are committed, and nobody is told.
@@ -162,6 +164,14 @@ impl Consensus for View {
     fn is_tandem(&self, _: &PeerId) -> bool {
         !self.world.official.load(Ordering::SeqCst)
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn blocked(&self) -> Option<Blocked> {
+        self.world.blocked.lock().clone()
+    }
 }
 
 fn world() -> Arc<World> {
@@ -173,7 +183,7 @@ fn world() -> Arc<World> {
         let machine = NamingState::new(Arc::clone(&data), Arc::new(Archive::open(folder.path()).unwrap()));
         let consensus = Arc::new(View { world: Arc::clone(&world), me });
         let voter = Arc::new(Voter::new(consensus, Arc::clone(&data), Arc::clone(&registry), switches));
-        let consistency = Consistency::new(false);
+        let consistency = Consistency::default();
         consistency.join(Arc::clone(&voter) as _);
         Node {
             machine: Mutex::new(machine),
@@ -366,7 +376,7 @@ async fn switches_are_set_for_all() {
         async move { world.node(at).consistency.switch(entry, value).await }
     };
     let (one, other) = tokio::join!(set(1, "healthCheckTimes", "9"), set(2, "pushEnabled", "false"));
-    assert_eq!((one, other), (Ok(true), Ok(true)));
+    assert_eq!((one, other), (Ok(()), Ok(())));
     assert!(matches!(set(0, "distroThreshold", "0").await, Err(NamingError::Illegal(_))));
     assert!(matches!(set(0, "overriddenServerStatus", "BOGUS").await, Err(NamingError::Nacos(500, _))));
     tokio::time::sleep(LAG * 2).await;
@@ -413,4 +423,27 @@ async fn what_would_stop_official_members_is_not_let_into_the_log() {
     // An official member's write is answered as an official leader does.
     let taken = leader.on_write(request("Write", &key, r#"{"value":{"name":"x"}}"#)).await;
     assert_eq!(taken, Response { success: true, ..Response::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_members_would_not_see_waits_or_is_refused_in_words() {
+    let world = world();
+    let wait = Blocked::NotYet("old:1".to_owned());
+    *world.blocked.lock() = Some(wait.clone());
+    let refused = world.node(0).register("a").await;
+    assert_eq!(refused, Err(NamingError::Nacos(500, wait.to_string())));
+    let switched = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        *world.blocked.lock() = None;
+    };
+    *world.blocked.lock() = Some(wait);
+    let (written, ()) = tokio::join!(world.node(1).register("a"), switched);
+    assert_eq!((written, world.node(1).ips()), (Ok(()), vec!["a".to_owned()]));
+
+    let for_good = Blocked::TooOld { address: "old:1".to_owned(), version: "1.3.0".to_owned() };
+    *world.blocked.lock() = Some(for_good.clone());
+    let begun = tokio::time::Instant::now();
+    let refused = world.node(0).register("b").await;
+    assert_eq!(refused, Err(NamingError::Nacos(500, for_good.to_string())));
+    assert_eq!(begun.elapsed(), Duration::ZERO, "nothing to wait for");
 }

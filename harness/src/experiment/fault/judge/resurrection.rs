@@ -1,0 +1,102 @@
+//! *no-resurrection*: what was deregistered stays away.
+//!
+//! From the acknowledgement of a deregistration until the client registers again, a look that shows the instance is
+//! *stale*. That is measured, and is a violation only when it is more than being late:
+//! - the instance *came back*: the node had shown the service without it after the acknowledgement, and shows it again
+//!   although nothing excuses that any more; what is on its way for [`SETTLED`](super::lives::SETTLED) is excused, and
+//!   so is what an open request of the client may have made, until that expires;
+//! - it is *still there*: the last look at that node shows it, and nothing excuses that.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::history::{Phase, Us};
+use super::finding::{Check, Figure, Finding, ms, when};
+use super::lives::Departed;
+use super::looks::Seen;
+use super::story::{Line, Story};
+
+/// How an instance is shown that should not be.
+struct Back {
+    departed: Departed,
+    node: usize,
+    /// The look that shows it.
+    shown: (Us, Line),
+    /// The look before that did not; nothing when there is none since the deregistration.
+    gone: Option<(Us, Line)>,
+}
+
+pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
+    story.lives.iter().any(|it| !it.departed.is_empty()).then_some(())?;
+    let mut finding = Finding::new(Check::NoResurrection);
+    let Some(calm) = story.began(Phase::Final) else {
+        finding.unknown("the history does not come to its final phase");
+        return Some(finding);
+    };
+    let mut backs: BTreeMap<u32, Back> = BTreeMap::new();
+    for (node, looks) in story.nodes.iter().enumerate() {
+        let mut stale = Vec::new();
+        let mut is_seen = true;
+        for (service, looks) in looks.services.iter().enumerate() {
+            is_seen &= looks.last().is_some_and(|it| it.sent >= calm);
+            let shown = service_shows(story, (node, service), looks, calm, &mut backs);
+            stale.extend(shown.into_iter().map(ms));
+        }
+        if !is_seen {
+            finding.unknown(format!("{} shows nothing in the final phase", story.node_name(node)));
+        }
+        finding.figures.push(Figure::new("shown after deregistration", "ms", stale).at(node));
+    }
+    for (instance, back) in &backs {
+        finding.violated(story, || {
+            let left = when(back.departed.at, back.departed.line);
+            let (name, shown) = (story.node_name(back.node), when(back.shown.0, back.shown.1));
+            let before = back.gone.map(|it| format!(", after it had been gone there at {}", when(it.0, it.1)));
+            let how = before.unwrap_or_else(|| " at the end".to_owned());
+            let says = format!("instance {instance}, whose deregistration was acknowledged at {left}, is shown by {name} at {shown}{how}");
+            let lines = [back.departed.line, back.shown.1].into_iter().chain(back.gone.map(|it| it.1));
+            (says, lines.collect())
+        });
+    }
+    Some(finding)
+}
+
+/// How long each departed instance of a service was still shown at a node.
+fn service_shows(
+    story: &Story<'_>,
+    (node, service): (usize, usize),
+    looks: &[Seen<'_>],
+    calm: Us,
+    backs: &mut BTreeMap<u32, Back>,
+) -> Vec<Us> {
+    // The last look that showed an instance, by its number and departure.
+    let mut shown: HashMap<(u32, Us), usize> = HashMap::new();
+    let mut stale: HashMap<(u32, Us), Us> = HashMap::new();
+    for (position, look) in looks.iter().enumerate() {
+        for local in &look.extra {
+            let instance = story.instance(service, *local);
+            let life = story.lives.get(instance as usize);
+            let departed = life.and_then(|it| it.departed_at(look.sent)).filter(|it| look.done < it.until);
+            let Some(departed) = departed else { continue };
+            let key = (*local, departed.at);
+            stale.insert(key, look.sent - departed.at);
+            let first = looks.partition_point(|it| it.sent < departed.at);
+            let expected = shown.insert(key, position).map_or(first, |it| it + 1);
+            let gone = position.checked_sub(1).filter(|_| expected < position).and_then(|it| looks.get(it));
+            let is_last = position + 1 == looks.len() && look.sent >= calm;
+            if look.sent >= departed.forbidden_from && (gone.is_some() || is_last) {
+                backs.entry(instance).or_insert(Back {
+                    departed: *departed,
+                    node,
+                    shown: (look.done, look.line),
+                    gone: gone.map(|it| (it.done, it.line)),
+                });
+            }
+        }
+    }
+    let lives = story.lives.iter().enumerate().skip(service).step_by(story.services() as usize);
+    let departures = lives.flat_map(|(index, life)| {
+        let local = index as u32 / story.services();
+        life.departed.iter().map(move |it| (local, it.at))
+    });
+    departures.map(|it| stale.get(&it).copied().unwrap_or(0)).collect()
+}
