@@ -15,6 +15,8 @@ pub(crate) enum Flaw {
     IgnoresSnapshot,
     /// What moves with the ring is not offered to its heir.
     KeepsToItself,
+    /// What could not be delivered is left to the checksums.
+    DropsRetry,
 }
 
 #[cfg(test)]

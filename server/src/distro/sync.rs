@@ -23,6 +23,7 @@ use super::hand_over::{Offers, What};
 use super::peer_client::PeerError;
 use super::stream::outgoing::{How, Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
+use crate::flaw::{Flaw, is_broken};
 use crate::naming::changes::{Change, Changes};
 use crate::naming::service::ServiceId;
 use crate::telemetry::metrics;
@@ -290,7 +291,9 @@ impl Peer {
             (self.failures, self.refusals) = (0, 0);
             return;
         }
-        self.pending.extend(batch);
+        if !is_broken(Flaw::DropsRetry) {
+            self.pending.extend(batch);
+        }
         metrics::sync_failed(&self.address);
         metrics::sync_backlog(&self.address, self.pending.len(), self.waiting_since.elapsed());
         if self.failures == 0 {

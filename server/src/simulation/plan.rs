@@ -105,10 +105,9 @@ impl Plan {
         }
     }
 
-    /// Whether an acknowledged removal holds at once. Where clocks differ a beat may look later than it is; and when nodes
-    /// see each other one way only, a list that was told of the removal by nobody may come from whom its receiver takes
-    /// for the owner. Then the instance may come back, until it expires.
-    pub(super) fn removals_hold(&self) -> bool {
-        self.clocks_ahead_ms.iter().all(|ahead| *ahead == 0) && !self.kinds.contains(&Kind::OneWay)
+    /// How far two clocks are apart at most.
+    pub(super) fn skew_ms(&self) -> u64 {
+        let (least, most) = (self.clocks_ahead_ms.iter().min(), self.clocks_ahead_ms.iter().max());
+        most.zip(least).map_or(0, |(most, least)| most.abs_diff(*least))
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::super::Distro;
 use super::super::datum::RawInstance;
-use super::super::merge::{self, Merged, Trust};
+use super::super::merge::{self, Trust};
 use super::super::receive::Sender;
 use super::Answer;
 use super::fingerprint::{self, Digest};
@@ -112,12 +112,12 @@ impl Distro {
         };
         let Some(since) = entry.since else {
             self.received(&id);
-            let Merged { corrected, .. } = self.apply(&id, put, gone, trust);
-            if let Sender::Tandem { address, .. } = sender
-                && corrected
-                && self.responsible(&id.name)
-            {
-                self.hand_over.answer(address, id);
+            let merged = self.apply(&id, put, gone, trust);
+            match sender {
+                Sender::Tandem { address, .. } if merged.corrected && self.responsible(&id.name) => {
+                    self.hand_over.answer(address, id);
+                }
+                _ => self.answer_owner(id, sender, trust, merged),
             }
             return true;
         };
@@ -179,7 +179,9 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
     let usable = |key: &InstanceKey| !key.ip.is_empty() && cluster_name_syntax(&key.cluster).is_ok();
     // A record that is put beside the kept one of the same instance would make the digest right and the list wrong.
     let doubled = kept.iter().any(|(_, key)| put.contains_key(*key));
-    if result.to_string() != since.result || doubled || !put.keys().all(usable) {
+    // The whole list, which follows then, is merged.
+    let removed_here = put.values().any(|one| state.removals.covers(one));
+    if result.to_string() != since.result || doubled || removed_here || !put.keys().all(usable) {
         return Applied::Not;
     }
     let gone: HashSet<InstanceKey> =
