@@ -3,8 +3,6 @@
 /// One fault of the replication of ephemeral instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// What a peer did not take is not sent again.
-    DropsRetry,
     /// Checksums are never sent.
     NeverVerifies,
     /// What was removed is forgotten at once.
@@ -17,8 +15,8 @@ pub(crate) enum Flaw {
     IgnoresSnapshot,
     /// What moves with the ring is not offered to its heir.
     KeepsToItself,
-    /// A message of changes is applied to whatever list is there.
-    AppliesBlindly,
+    /// What could not be delivered is left to the checksums.
+    DropsRetry,
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What becomes of our list of a service when a peer's arrives.
 //!
 //! Official nodes overwrite whatever comes (compat/spec/distro.md §8.1), so that a late or mistaken list wipes
-//! registrations, or brings back what was removed. Only the list of whom we hold responsible is the truth here. Any
+//! registrations, or brings back what was removed. Only the list of whom we hold responsible is the truth here, but for
+//! removals that it cannot have heard of. Any
 //! other one was written with another view of the cluster, and each side has taken writes that the other lacks: of the
 //! two records of an instance the one with the later beat stays, and what was removed here comes back only with a beat
 //! after its removal ([`crate::naming::removals`]). Tandem nodes send their removals along, so that of two lists put together in
@@ -17,6 +18,9 @@ pub(super) enum Trust {
     Owner {
         /// It does not tell what it removed: what its list lacks is taken for removed.
         official: bool,
+        /// It can be told what was removed: then its list brings back nothing of what is known to be removed here. While
+        /// two nodes hold themselves responsible, a removal may have reached the other one only.
+        hears_removals: bool,
     },
     /// From an official node that cannot be responsible, or does not know yet that it is not. It takes the place of ours
     /// as on its own kind, but brings back nothing that was removed. What it lacks goes even if it beat here since: for
@@ -56,7 +60,7 @@ pub(super) fn merge(
     let mut kept = Instances::with_capacity(theirs.len());
     for mut theirs in theirs {
         let key = theirs.key();
-        if !matches!(trust, Trust::Owner { .. }) && state.removals.covers(&theirs) {
+        if !matches!(trust, Trust::Owner { hears_removals: false, .. }) && state.removals.covers(&theirs) {
             done.corrected = true;
             continue;
         }
@@ -83,7 +87,7 @@ pub(super) fn merge(
             done.corrected = true;
         } else {
             done.changed = true;
-            if matches!(trust, Trust::Owner { official: true } | Trust::FormerOwner { .. }) {
+            if matches!(trust, Trust::Owner { official: true, .. } | Trust::FormerOwner { .. }) {
                 state.removals.record(key.clone(), known.last_beat.max(now), now);
             }
         }
@@ -127,7 +131,8 @@ fn same_but_beat(known: &Instance, theirs: &mut Instance) -> bool {
 mod tests {
     use super::*;
 
-    const OWNER: Trust = Trust::Owner { official: false };
+    const OWNER: Trust = Trust::Owner { official: false, hears_removals: true };
+    const DEAF_OWNER: Trust = Trust::Owner { official: false, hears_removals: false };
     const NOW: i64 = 200;
 
     fn instance(port: i32, last_beat: i64) -> Instance {
@@ -191,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_was_removed_comes_back_with_a_later_beat_only() {
-        for trust in [Trust::Copy, Trust::Stranger, Trust::FormerOwner { moved_at: 90 }] {
+        for trust in [OWNER, Trust::Copy, Trust::Stranger, Trust::FormerOwner { moved_at: 90 }] {
             let mut state = state(&[], &[(1, 100)]);
             let done = take(&mut state, &[(1, 80)], &[], trust);
             assert_eq!((list(&state), done), (vec![], Merged { corrected: true, changed: false }), "{trust:?}");
@@ -202,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_decides() {
+    fn an_owner_that_cannot_be_told_decides() {
         let mut state = state(&[], &[(1, 100)]);
-        take(&mut state, &[(1, 80)], &[], OWNER);
+        take(&mut state, &[(1, 80)], &[], DEAF_OWNER);
         assert_eq!((list(&state), state.removals.is_empty()), (vec![(1, 80)], true));
     }
 
@@ -212,7 +217,7 @@ mod tests {
     fn what_an_official_owner_lacks_was_removed() {
         for (official, after) in [(true, vec![]), (false, vec![(1, 90)])] {
             let mut state = state(&[(1, 80)], &[]);
-            take(&mut state, &[], &[], Trust::Owner { official });
+            take(&mut state, &[], &[], Trust::Owner { official, hears_removals: false });
             take(&mut state, &[(1, 90)], &[], Trust::Copy);
             assert_eq!(list(&state), after, "{official}");
         }

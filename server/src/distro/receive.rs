@@ -67,7 +67,8 @@ impl Distro {
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
             self.received(&id);
-            self.apply(&id, instances, Vec::new(), trust);
+            let merged = self.apply(&id, instances, Vec::new(), trust);
+            self.answer_owner(id, sender, trust, merged);
         }
         Ok(())
     }
@@ -79,7 +80,7 @@ impl Distro {
         match sender {
             Sender::Official if self.responsible(&id.name) => Trust::Stranger,
             Sender::Official if owner.is_some_and(|owner| self.members.is_tandem(owner)) => Trust::Stranger,
-            Sender::Official => Trust::Owner { official: true },
+            Sender::Official => Trust::Owner { official: true, hears_removals: false },
             Sender::Tandem { address, .. } if self.responsible(&id.name) => {
                 match self.hand_over.former_owner(&id.name) {
                     Some((former, moved_at)) if former == address => Trust::FormerOwner { moved_at },
@@ -88,7 +89,8 @@ impl Distro {
             }
             Sender::Tandem { address, .. } => {
                 let trusted = owner == Some(address) && !self.hand_over.is_ahead(address, id, &ring);
-                if trusted { Trust::Owner { official: false } } else { Trust::Copy }
+                let hears_removals = self.members.stream_version(address).is_some();
+                if trusted { Trust::Owner { official: false, hears_removals } } else { Trust::Copy }
             }
         }
     }
@@ -247,7 +249,8 @@ impl Distro {
             self.registry.update(&service, |state| {
                 // An official owner does not tell what it removed.
                 let official = !tandem;
-                merge(state, Vec::new(), Vec::new(), Trust::Owner { official }, now_ms());
+                let trust = Trust::Owner { official, hears_removals: false };
+                merge(state, Vec::new(), Vec::new(), trust, now_ms());
                 state.has_datum = false;
                 state.last_modified = now_ms();
                 ((), Change { ephemeral_peer: true, ..Change::default() })
@@ -280,10 +283,19 @@ impl Distro {
         for (key, datum) in read_map(body, now_ms())? {
             let (Some(id), Some(instances)) = (datum::service_of(&key), datum.instances) else { continue };
             if before.get(&key) == Some(&self.receipt(&id)) {
-                self.apply(&id, instances, Vec::new(), self.trust(&id, sender));
+                let trust = self.trust(&id, sender);
+                let merged = self.apply(&id, instances, Vec::new(), trust);
+                self.answer_owner(id, sender, trust, merged);
             }
         }
         Ok(())
+    }
+
+    /// The owner's list had what was removed: it is told so.
+    pub(super) fn answer_owner(&self, id: ServiceId, sender: Sender<'_>, trust: Trust, merged: Merged) {
+        if let (Sender::Tandem { address, .. }, Trust::Owner { .. }, true) = (sender, trust, merged.corrected) {
+            self.hand_over.answer(address, id);
+        }
     }
 }
 

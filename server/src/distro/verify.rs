@@ -24,10 +24,13 @@ fn send(distro: &Arc<Distro>, calls: &mut PerPeer) {
     if peers.is_empty() || is_broken(Flaw::NeverVerifies) {
         return;
     }
-    let Some(body) = body(distro) else { return };
+    let body = body(distro);
     let ring = distro.ring_text();
     for peer in peers {
-        let (distro, body) = (Arc::clone(distro), body.clone());
+        // Without lists of its own an official node says nothing, and whoever has one of its lists keeps it for ever.
+        let of_none = peer.is_tandem().then_some(Bytes::from_static(b"{}"));
+        let Some(body) = body.clone().or(of_none) else { continue };
+        let distro = Arc::clone(distro);
         let ring = peer.is_tandem().then(|| ring.clone());
         let address = peer.address.clone();
         calls.start(&peer.address, async move {
@@ -38,7 +41,7 @@ fn send(distro: &Arc<Distro>, calls: &mut PerPeer) {
     }
 }
 
-/// Checksums of all owned lists; `None` when there is none, which is never sent.
+/// Checksums of all owned lists; `None` when there is none, which official nodes never send.
 pub(super) fn body(distro: &Distro) -> Option<Bytes> {
     let mut out = b"{".to_vec();
     for service in distro.registry.services() {

@@ -100,7 +100,14 @@ pub fn deregister(
     key: &InstanceKey,
     ephemeral: bool,
 ) -> Result<(), NamingError> {
-    let Some(service) = registry.get(id) else { return Ok(()) };
+    let service = loop {
+        match registry.get(id) {
+            Some(service) => break service,
+            // Its registration may be on its way, too.
+            None if !ephemeral || registry.removed_from_absent(id, key) => return Ok(()),
+            None => {}
+        }
+    };
     if !ephemeral {
         consistency.admit("removing a persistent instance")?;
     }

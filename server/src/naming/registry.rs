@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::changes::{Announcer, Change, Changes};
-use super::instance::{DEFAULT_CLUSTER, Instance};
+use super::instance::{DEFAULT_CLUSTER, Instance, InstanceKey};
+use super::removals::Absent;
 use super::service::{Service, ServiceId, ServiceState};
 use super::validate;
+use crate::clock::now_ms;
 
 /// Services of one namespace, sorted by grouped name as Nacos keeps them.
 type Namespace = BTreeMap<Arc<str>, Arc<Service>>;
@@ -19,6 +21,8 @@ type Namespace = BTreeMap<Arc<str>, Arc<Service>>;
 pub struct Registry {
     /// In order of first use. A namespace stays known when its last service goes, as in Nacos.
     namespaces: RwLock<IndexMap<Arc<str>, Namespace>>,
+    /// What was removed from services that are not in the table; taken and given under its lock.
+    absent: Mutex<Absent>,
     announcer: Announcer,
 }
 
@@ -76,7 +80,11 @@ impl Registry {
         }
         let mut namespaces = self.namespaces.write();
         let namespace = namespaces.entry(id.namespace.clone()).or_default();
-        namespace.entry(id.name.clone()).or_insert_with(|| Arc::new(Service::new(id.clone(), new()))).clone()
+        let create = || {
+            let removals = self.absent.lock().take(id);
+            Arc::new(Service::new(id.clone(), ServiceState { removals, ..new() }))
+        };
+        namespace.entry(id.name.clone()).or_insert_with(create).clone()
     }
 
     /// Changes a service, creating it when unknown, and announces what the closure says it changed. For writes that
@@ -143,7 +151,26 @@ impl Registry {
         });
     }
 
-    /// Forgets a service altogether.
+    /// An ephemeral instance of a service that is not there was removed: true, unless the service is there after all.
+    pub fn removed_from_absent(&self, id: &ServiceId, key: &InstanceKey) -> bool {
+        let namespaces = self.namespaces.read();
+        let absent = namespaces.get(&id.namespace).is_none_or(|namespace| !namespace.contains_key(&id.name));
+        if absent {
+            self.absent.lock().record(id, key.clone(), now_ms());
+        }
+        absent
+    }
+
+    /// Whether the removal of an ephemeral instance is remembered.
+    #[cfg(test)]
+    pub(crate) fn remembers_removal(&self, id: &ServiceId, key: &InstanceKey) -> bool {
+        match self.get(id) {
+            Some(service) => service.read().removals.since(0).any(|(known, _)| known == key),
+            None => self.absent.lock().remembers(id, key),
+        }
+    }
+
+    /// Forgets a service, but for what was removed from it of late.
     pub fn remove(&self, id: &ServiceId) -> Option<Arc<Service>> {
         self.remove_if(id, |_| true)
     }
@@ -160,6 +187,7 @@ impl Registry {
                 return None;
             }
             service.mark_removed();
+            self.absent.lock().keep(id, state.removals.clone(), now_ms());
             namespace.remove(&id.name);
             drop(state);
             service

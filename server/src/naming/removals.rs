@@ -7,6 +7,7 @@
 use indexmap::IndexMap;
 
 use super::instance::{Instance, InstanceKey};
+use super::service::ServiceId;
 use crate::flaw::{Flaw, is_broken};
 
 /// How long a removal is remembered, ms. Older records are found nowhere: a node that hears nothing of the owner for so
@@ -14,6 +15,8 @@ use crate::flaw::{Flaw, is_broken};
 const REMEMBERED_MS: i64 = 90_000;
 /// Removals remembered for a service; beyond, the oldest go first.
 const REMEMBERED_MAX: usize = 1000;
+/// Services that are not there whose removals are remembered; beyond, the oldest go first.
+const ABSENT_MAX: usize = 1000;
 
 /// One removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,42 @@ impl Removals {
     }
 }
 
+/// What was removed from services that are not there: cleaned away when they were empty, or not heard of when somebody
+/// left them. A peer that was not told may still have the instance and offer it.
+#[derive(Debug, Default)]
+pub struct Absent(IndexMap<ServiceId, (Removals, i64)>);
+
+impl Absent {
+    /// Remembers them until the service is there again; `now` in ms since the epoch.
+    pub fn keep(&mut self, id: &ServiceId, removals: Removals, now: i64) {
+        while self.0.first().is_some_and(|(_, (_, at))| self.0.len() >= ABSENT_MAX || now - at >= REMEMBERED_MS) {
+            self.0.shift_remove_index(0);
+        }
+        if !removals.is_empty() {
+            self.0.shift_remove(id);
+            self.0.insert(id.clone(), (removals, now));
+        }
+    }
+
+    /// Remembers one more.
+    pub fn record(&mut self, id: &ServiceId, key: InstanceKey, now: i64) {
+        let mut removals = self.take(id);
+        removals.record(key, now, now);
+        self.keep(id, removals, now);
+    }
+
+    /// Whether this removal is remembered.
+    #[cfg(test)]
+    pub(super) fn remembers(&self, id: &ServiceId, key: &InstanceKey) -> bool {
+        self.0.get(id).is_some_and(|(removals, _)| removals.removed.contains_key(key))
+    }
+
+    /// The service is there again: these are its own from now on.
+    pub fn take(&mut self, id: &ServiceId) -> Removals {
+        self.0.shift_remove(id).map(|(removals, _)| removals).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +167,20 @@ mod tests {
         assert_eq!(removals.since(removals.next() - 3).count(), 3);
         removals.forget_old(2 * REMEMBERED_MAX as i64 - 1 + REMEMBERED_MS);
         assert!(removals.is_empty());
+    }
+
+    #[test]
+    fn absent_services_are_bounded_in_time_and_number() {
+        let id = |number: usize| ServiceId::new("public", format!("g@@{number}"));
+        let mut absent = Absent::default();
+        for number in 0..2 * ABSENT_MAX {
+            absent.record(&id(number), instance(1, 0).key(), 5);
+        }
+        assert_eq!(absent.0.len(), ABSENT_MAX);
+        assert!(absent.take(&id(0)).is_empty());
+        let kept = absent.take(&id(ABSENT_MAX));
+        assert!(kept.covers(&instance(1, 5)) && absent.take(&id(ABSENT_MAX)).is_empty());
+        absent.keep(&id(0), Removals::default(), 5 + REMEMBERED_MS);
+        assert!(absent.0.is_empty());
     }
 }

@@ -10,7 +10,9 @@
 //! Some time after the end of all faults:
 //! - all nodes hold the same records, with the same checksums;
 //! - who beats is on every node, and healthy;
-//! - who has left, and was told so, is nowhere, even before its record would have expired;
+//! - who has left, and was told so, is nowhere, even before its record would have expired; unless every node that knew
+//!   of it was killed since, or clocks differ by more than the time between its last beat and its leaving: which of the
+//!   two was later can then not be told;
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
 
@@ -23,7 +25,7 @@ use super::network::Host;
 use super::place::elapsed_ms;
 use super::plan::Plan;
 use crate::distro::checksum::checksum;
-use crate::naming::instance::Instance;
+use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::ServiceId;
 use crate::node::Node;
 use crate::peer_http::Call;
@@ -34,6 +36,8 @@ const DELETE_MS: u64 = 30_000;
 const BEAT_GAP_MS: u64 = 12_000;
 /// Looking back this far covers all that a node can know.
 const MEMORY_MS: u64 = 50_000;
+/// The address all clients register.
+pub(super) const CLIENT_IP: &str = "10.0.0.1";
 /// The port of the first client.
 const FIRST_CLIENT: i32 = 1_000;
 
@@ -60,8 +64,9 @@ struct Client {
     answered_ms: u64,
     /// When it last had to do without an answer for too long.
     missed_ms: u64,
-    /// Who took its last deregistration.
-    taken_by: Option<usize>,
+    /// When a node last took a registration or a beat of its, and a deregistration.
+    created_ms: u64,
+    removed_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +88,7 @@ struct Book {
 /// All that was seen so far.
 pub(super) struct Checks {
     services: usize,
-    clocks_agree: bool,
+    skew_ms: u64,
     book: Arc<Mutex<Book>>,
 }
 
@@ -106,9 +111,9 @@ impl Drop for Open {
 
 impl Checks {
     pub(super) fn new(plan: &Plan) -> Self {
-        let client = || Client { state: State::Unsure, answered_ms: 0, missed_ms: 0, taken_by: None };
+        let client = || Client { state: State::Unsure, answered_ms: 0, missed_ms: 0, created_ms: 0, removed_ms: 0 };
         let book = Book { clients: (0..plan.clients).map(|_| client()).collect(), ..Book::default() };
-        Checks { services: plan.services, clocks_agree: plan.clocks_agree(), book: Arc::new(Mutex::new(book)) }
+        Checks { services: plan.services, skew_ms: plan.skew_ms(), book: Arc::new(Mutex::new(book)) }
     }
 
     pub(super) fn violated(&self, what: String) {
@@ -144,12 +149,11 @@ impl Checks {
         }
         if call.method == http::Method::DELETE {
             for client in clients_of(call) {
-                if node.distro.responsible(&service_of(client, self.services).name) {
-                    book.clients[client].taken_by = Some(to);
-                }
+                book.clients[client].removed_ms = elapsed_ms();
             }
         }
         for client in &open.clients {
+            book.clients[*client].created_ms = elapsed_ms();
             if node.distro.responsible(&service_of(*client, self.services).name) {
                 book.heard.insert((to, *client), elapsed_ms());
             }
@@ -175,7 +179,9 @@ impl Checks {
 
     pub(super) fn left(&self, client: usize) {
         let mut book = self.book.lock();
-        let surely = book.open.get(&client).is_none_or(|count| *count == 0);
+        let none_on_its_way = book.open.get(&client).is_none_or(|count| *count == 0);
+        let known = &book.clients[client];
+        let surely = none_on_its_way && (self.skew_ms == 0 || known.created_ms + self.skew_ms < known.removed_ms);
         book.clients[client].state = State::Left { surely };
     }
 
@@ -185,15 +191,17 @@ impl Checks {
 
     // === nodes ===
 
-    pub(super) fn stopped(&self, node: usize) {
+    /// These go on.
+    pub(super) fn stopped(&self, node: usize, others: &[(usize, Host)]) {
         let mut book = self.book.lock();
         book.served.remove(&node);
         book.responsible.remove(&node);
         book.heard.retain(|(heard_by, _), _| *heard_by != node);
         // What it alone knew is lost with it.
-        for client in book.clients.iter_mut().filter(|client| client.taken_by == Some(node)) {
+        for (number, client) in book.clients.iter_mut().enumerate() {
+            let (id, key) = (service_of(number, self.services), key(number));
             if let State::Left { surely } = &mut client.state {
-                *surely = false;
+                *surely &= others.iter().any(|(_, host)| host.node.registry.remembers_removal(&id, &key));
             }
         }
     }
@@ -282,7 +290,7 @@ impl Checks {
             let wrong = match (state, found) {
                 (State::Beating, None) => "beats and is missing",
                 (State::Beating, Some(one)) if !one.healthy => "beats and is shown as unhealthy",
-                (State::Left { surely: true }, Some(_)) if self.clocks_agree => "has left and is shown",
+                (State::Left { surely: true }, Some(_)) => "has left and is shown",
                 (State::Left { .. } | State::Dead, Some(_)) if over => "is gone and is shown",
                 _ => continue,
             };
@@ -306,6 +314,10 @@ pub(super) fn port(client: usize) -> i32 {
     FIRST_CLIENT + client as i32
 }
 
+fn key(client: usize) -> InstanceKey {
+    Instance { ip: CLIENT_IP.to_owned(), port: port(client), ..Instance::default() }.key()
+}
+
 /// What a node holds of a service, by port; without the beats, which differ.
 pub(super) fn shown(node: &Node, id: &ServiceId) -> Vec<Instance> {
     let Some(service) = node.registry.get(id) else { return Vec::new() };
@@ -323,6 +335,7 @@ fn clients_of(call: &Call) -> Vec<usize> {
     };
     let number = |rest: &str| {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        // Others are no clients.
         usize::try_from(digits.parse::<i32>().ok()? - FIRST_CLIENT).ok()
     };
     text.split("&port=").skip(1).filter_map(number).collect()

@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::checks::port;
+use super::checks::{CLIENT_IP, port};
 use super::network::{Network, OUTSIDE, address};
 use super::plan::Plan;
 use crate::peer_http::{Call, read};
@@ -137,7 +137,7 @@ impl Client {
     async fn ask(&self, method: &Method, path: &str, more: &str) -> Option<String> {
         let service = self.number % self.plan.services;
         let url = format!(
-            "http://{}/nacos/v1/ns/instance{path}?serviceName=service{service}&ip=10.0.0.1&port={}{more}",
+            "http://{}/nacos/v1/ns/instance{path}?serviceName=service{service}&ip={CLIENT_IP}&port={}{more}",
             address(self.server),
             port(self.number)
         );

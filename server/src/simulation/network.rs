@@ -54,6 +54,8 @@ struct State {
     /// What a node's requests and answers take besides, ms.
     slow: HashMap<usize, u64>,
     calm: bool,
+    /// What nodes replicate is not delivered.
+    hiccups: bool,
     requests: u64,
     /// A digest of all that happened, and when.
     trace: DefaultHasher,
@@ -82,6 +84,7 @@ impl Network {
                 cut: HashMap::new(),
                 slow: HashMap::new(),
                 calm: false,
+                hiccups: false,
                 requests: 0,
                 trace: DefaultHasher::new(),
                 log: told.then(Vec::new),
@@ -159,6 +162,10 @@ impl Network {
         state.slow.clear();
     }
 
+    pub(super) fn hiccups(&self, on: bool) {
+        self.state.lock().hiccups = on;
+    }
+
     pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
         self.state.lock().cut.get(&(from, to)).is_some_and(|count| *count > 0)
     }
@@ -222,6 +229,9 @@ impl Network {
         let Some(to) = index(authority(&call.url)) else { return };
         let number = self.number();
         let open = self.checks.begins(&call);
+        if self.state.lock().hiccups && call.url.contains("/distro/") {
+            return drop(answer.send(Err(broken())));
+        }
         match self.draw(from, to) {
             Way::Takes(takes) => sleep(takes).await,
             Way::Breaks => return drop(answer.send(Err(broken()))),

@@ -134,13 +134,16 @@ struct Waiting {
     tasks: u64,
     ready: BTreeMap<u64, Waker>,
     turn: Option<u64>,
+    /// How many were put down, and how many had been when the dispatcher last looked.
+    asked: u64,
+    seen: u64,
     dispatcher: Option<Waker>,
 }
 
 impl Turns {
     pub(super) fn new(seed: u64) -> Self {
         let (rng, ready) = (SmallRng::seed_from_u64(!seed), BTreeMap::new());
-        Turns(Mutex::new(Waiting { rng, tasks: 0, ready, turn: None, dispatcher: None }))
+        Turns(Mutex::new(Waiting { rng, tasks: 0, ready, turn: None, asked: 0, seen: 0, dispatcher: None }))
     }
 
     fn enroll(&self) -> u64 {
@@ -155,7 +158,9 @@ impl Turns {
         if waiting.turn == Some(task) {
             return true;
         }
-        waiting.ready.insert(task, waker.clone());
+        if waiting.ready.insert(task, waker.clone()).is_none() {
+            waiting.asked += 1;
+        }
         waiting.wake_dispatcher();
         false
     }
@@ -174,6 +179,12 @@ impl Turns {
     pub(super) async fn dispatch(&self) {
         std::future::poll_fn(|context| {
             let mut waiting = self.0.lock();
+            if waiting.asked != waiting.seen {
+                // More may be on their way to ask: once around the queue without anybody new, and all have.
+                waiting.seen = waiting.asked;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             waiting.dispatcher = Some(context.waker().clone());
             if waiting.turn.is_none() && !waiting.ready.is_empty() {
                 let count = waiting.ready.len();

@@ -105,8 +105,9 @@ impl Plan {
         }
     }
 
-    /// Whether the nodes' clocks agree: then an acknowledged removal holds at once.
-    pub(super) fn clocks_agree(&self) -> bool {
-        self.clocks_ahead_ms.iter().all(|ahead| *ahead == 0)
+    /// How far two clocks are apart at most.
+    pub(super) fn skew_ms(&self) -> u64 {
+        let (least, most) = (self.clocks_ahead_ms.iter().min(), self.clocks_ahead_ms.iter().max());
+        most.zip(least).map_or(0, |(most, least)| most.abs_diff(*least))
     }
 }

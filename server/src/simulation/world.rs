@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::time::{Instant, sleep};
 
-use super::checks::{Violation, service, shown};
+use super::checks::{CLIENT_IP, Violation, service, shown};
 use super::clients::Client;
-use super::network::{FIRST_PORT, Host, Network};
+use super::network::{FIRST_PORT, Host, Network, OUTSIDE, address};
 use super::place::{Clock, Process, place};
 use super::plan::Plan;
 use crate::cluster::conf::Entry;
 use crate::flaw::Flaw;
 use crate::node::Node;
+use crate::peer_http::Call;
 use crate::settings::Settings;
 
 /// How long after the end of all faults the nodes must agree.
@@ -24,6 +27,12 @@ const AGREE: Duration = Duration::from_secs(20);
 /// How long after that whoever is gone must be nowhere: 30 s without a beat, the 5 s between two looks, and what the
 /// members take to agree on who looks.
 const EXPIRE: Duration = Duration::from_secs(30);
+/// How long nothing is delivered, and how long after that all must have been told: retries come 0.1, 0.3 and 0.7 s after
+/// the first try, or a fifth of that later; then an answer may ask for more, twice.
+const HICCUP: Duration = Duration::from_millis(500);
+const RETRIED: Duration = Duration::from_millis(1_500);
+/// The port registered meanwhile.
+const PROBE: i32 = 999;
 /// Time between two looks whether something was violated.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -82,6 +91,7 @@ impl World {
         self.heal();
         self.pass(AGREE).await?;
         self.network.checks.final_state(&self.hosts(), false);
+        self.hiccup().await?;
         self.pass(EXPIRE).await?;
         self.network.checks.final_state(&self.hosts(), true);
         self.network.checks.verdict()
@@ -93,6 +103,25 @@ impl World {
             self.network.checks.verdict()?;
             sleep(LOOK).await;
         }
+        self.network.checks.verdict()
+    }
+
+    /// Nothing is delivered between nodes for a moment; what changed then must not wait for the checksums.
+    async fn hiccup(&self) -> Result<(), Violation> {
+        let owner = self.hosts().into_iter().find(|(_, host)| host.node.distro.responsible(&service(0).name));
+        let Some((owner, _)) = owner else { return Ok(()) };
+        self.network.tell(|| "nothing is delivered for a moment".to_owned());
+        self.network.hiccups(true);
+        probe(&self.network, owner, Method::POST).await;
+        self.pass(HICCUP).await?;
+        self.network.hiccups(false);
+        self.pass(RETRIED).await?;
+        for (at, host) in self.hosts() {
+            if !shown(&host.node, &service(0)).iter().any(|one| one.port == PROBE) {
+                self.network.checks.violated(format!("node {at} does not show what could not be delivered at first"));
+            }
+        }
+        probe(&self.network, owner, Method::DELETE).await;
         self.network.checks.verdict()
     }
 
@@ -122,7 +151,7 @@ impl World {
         if let Some(host) = self.network.close(node) {
             host.process.resume();
             host.process.died.cancel();
-            self.network.checks.stopped(node);
+            self.network.checks.stopped(node, &self.hosts());
         }
     }
 
@@ -142,6 +171,8 @@ impl World {
         let others = self.others_of(node);
         self.network.spawn(place(Some(process), async move {
             watch(node, &host, &network, &moves);
+            // Persistent data and its consensus are simulated elsewhere (`raft/core`); nothing here waits for them.
+            host.node.status.consensus_is_ready();
             host.node.start_reporter();
             host.node.start_upkeep();
             host.node.distro.start(&host.node.tasks, Arc::clone(&host.node.status)).await;
@@ -196,6 +227,15 @@ impl World {
 
 fn port(node: usize) -> u16 {
     FIRST_PORT + node as u16
+}
+
+async fn probe(network: &Arc<Network>, to: usize, method: Method) {
+    let query = format!("serviceName=service0&ip={CLIENT_IP}&port={PROBE}");
+    let url = format!("http://{}/nacos/v1/ns/instance?{query}", address(to));
+    let call = Call { method, url, headers: HeaderMap::new(), body: Bytes::new() };
+    if !network.call(OUTSIDE, call, AGREE).await.is_ok_and(|answer| answer.status() == 200) {
+        network.checks.violated(format!("node {to} does not take a write though all is well"));
+    }
 }
 
 /// Follows what a node shows, and for what it holds itself responsible. Within its process.

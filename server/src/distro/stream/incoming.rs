@@ -9,12 +9,11 @@ use serde::Deserialize;
 
 use super::super::Distro;
 use super::super::datum::RawInstance;
-use super::super::merge::{self, Merged, Trust};
+use super::super::merge::{self, Trust};
 use super::super::receive::Sender;
 use super::Answer;
 use super::fingerprint::{self, Digest};
 use crate::clock::now_ms;
-use crate::flaw::{Flaw, is_broken};
 use crate::naming::changes::Change;
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
@@ -113,12 +112,12 @@ impl Distro {
         };
         let Some(since) = entry.since else {
             self.received(&id);
-            let Merged { corrected, .. } = self.apply(&id, put, gone, trust);
-            if let Sender::Tandem { address, .. } = sender
-                && corrected
-                && self.responsible(&id.name)
-            {
-                self.hand_over.answer(address, id);
+            let merged = self.apply(&id, put, gone, trust);
+            match sender {
+                Sender::Tandem { address, .. } if merged.corrected && self.responsible(&id.name) => {
+                    self.hand_over.answer(address, id);
+                }
+                _ => self.answer_owner(id, sender, trust, merged),
             }
             return true;
         };
@@ -166,7 +165,7 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
         return Applied::Before;
     }
     // Changes say nothing to a list that is to be merged.
-    if (digest != since.base || !matches!(trust, Trust::Owner { .. })) && !is_broken(Flaw::AppliesBlindly) {
+    if digest != since.base || !matches!(trust, Trust::Owner { .. }) {
         return Applied::Not;
     }
     let Some(removed) =
@@ -180,7 +179,9 @@ fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, tr
     let usable = |key: &InstanceKey| !key.ip.is_empty() && cluster_name_syntax(&key.cluster).is_ok();
     // A record that is put beside the kept one of the same instance would make the digest right and the list wrong.
     let doubled = kept.iter().any(|(_, key)| put.contains_key(*key));
-    if result.to_string() != since.result && !is_broken(Flaw::AppliesBlindly) || doubled || !put.keys().all(usable) {
+    // The whole list, which follows then, is merged.
+    let removed_here = put.values().any(|one| state.removals.covers(one));
+    if result.to_string() != since.result || doubled || removed_here || !put.keys().all(usable) {
         return Applied::Not;
     }
     let gone: HashSet<InstanceKey> =
