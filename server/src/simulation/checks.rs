@@ -228,7 +228,7 @@ impl Checks {
         }
         book.emptied += 1;
         let now = elapsed_ms();
-        let ours = |client: &usize| client % self.services == 0;
+        let ours = |client: &usize| client.is_multiple_of(self.services);
         let well = |client: &Client| {
             client.state == State::Beating
                 && now - client.answered_ms <= BEAT_GAP_MS

@@ -75,7 +75,7 @@ impl Client {
     async fn register(&mut self) {
         self.version += 1;
         self.network.checks.is_unsure(self.number);
-        while !self.ask_all(Method::POST, "", &format!("&metadata=v%3D{}", self.version)).await.is_some() {
+        while self.ask_all(Method::POST, "", &format!("&metadata=v%3D{}", self.version)).await.is_none() {
             self.pause(300, 1_000).await;
         }
         self.network.checks.beats(self.number);

@@ -167,7 +167,7 @@ impl World {
         self.tell_members(node);
         let (network, moves) = (Arc::clone(&self.network), Arc::clone(&self.moves));
         let had = self.have_the_first_service(node);
-        let network_is_good = self.plan.lost + self.plan.broken + self.plan.late == 0 && had.len() > 0;
+        let network_is_good = self.plan.lost + self.plan.broken + self.plan.late == 0 && !had.is_empty();
         let others = self.others_of(node);
         self.network.spawn(place(Some(process), async move {
             watch(node, &host, &network, &moves);
