@@ -118,9 +118,6 @@ async fn measured(args: FaultArgs, scenarios: Vec<Scenario>, network: Network) -
     let side_by_side = !args.one_by_one;
     let mut begun = measure::begin(args.measure, Profile::none("fault"))?;
     begun.parts.options.network = network;
-    if scenarios.iter().any(Scenario::needs_leader) {
-        begun.parts.voters = true;
-    }
     let options = begun.parts.options.clone();
     let how = How { scenarios: &scenarios, side_by_side, options: &options };
     let (results, ending, done) =

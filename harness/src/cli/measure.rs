@@ -90,7 +90,7 @@ pub(super) fn begin(args: MeasureArgs, profile: Profile) -> Result<Begun> {
         command: std::env::args().collect::<Vec<_>>().join(" "),
         require_all: is_reference_required(),
     };
-    let parts = RealParts { options, compat: args.compat, voters: false };
+    let parts = RealParts { options, compat: args.compat };
     Ok(Begun { plan, parts, stop, progress, json: args.json, expectations })
 }
 

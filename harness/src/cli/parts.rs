@@ -11,27 +11,18 @@ use crate::report;
 use crate::results::Results;
 use crate::target::{Cluster, LaunchOptions, TargetSpec, launch};
 
-/// Property of Tandem that makes a node vote in the group of persistent data.
-const VOTER: &str = "tandem.raft.voter";
-
 /// The real parts.
 pub(super) struct RealParts {
     /// How targets are launched.
     pub(super) options: LaunchOptions,
     /// Folder with `cases`, `recordings` and `DIFFERENCES.md`.
     pub(super) compat: PathBuf,
-    /// Whether Tandem nodes that are alone in their cluster vote, so that persistent data can be written there.
-    pub(super) voters: bool,
 }
 
 impl Parts for RealParts {
     async fn launch(&self, target: &str) -> Result<Cluster> {
         let spec = parse(target)?;
-        let mut options = self.options.clone();
-        if self.voters && spec.is_all_tandem() {
-            options.properties.entry(VOTER.to_owned()).or_insert_with(|| "true".to_owned());
-        }
-        launch(&spec, &options).await
+        launch(&spec, &self.options).await
     }
 
     async fn shut_down(&self, cluster: Cluster, logs: Option<&Path>) -> Result<()> {

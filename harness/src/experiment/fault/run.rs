@@ -115,10 +115,7 @@ async fn await_leader(cluster: &Cluster, stop: &CancellationToken) -> Result<()>
     let began = Instant::now();
     while leader::find(cluster).await.is_none() {
         if began.elapsed() > LEADER_LIMIT || stop.is_cancelled() {
-            bail!(
-                "no node tells of a leader of the persistent group; a target of Tandem alone has one with \
-                 --property tandem.raft.voter=true"
-            );
+            bail!("no node tells of a leader of the persistent group");
         }
         sleep(Duration::from_millis(200)).await;
     }
