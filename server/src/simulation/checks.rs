@@ -10,9 +10,12 @@
 //! Some time after the end of all faults:
 //! - all nodes hold the same records, with the same checksums;
 //! - who beats is on every node, and healthy;
-//! - who has left, and was told so, is nowhere, even before its record would have expired; unless every node that knew
-//!   of it was killed since, or clocks differ by more than the time between its last beat and its leaving: which of the
-//!   two was later can then not be told;
+//! - who has left, and was told so, is nowhere, even before its record would have expired; unless
+//!   - every node that knew of it was killed since;
+//!   - clocks differ by more than the time between its last beat and its leaving: which of the two was later can then
+//!     not be told;
+//!   - a node took it that did not see all others, in a cluster not all of which have the stream: plain Distro has no
+//!     words for a removal, and to whom another node was the owner meanwhile, its list is a copy that lacks something;
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
 
@@ -67,6 +70,8 @@ struct Client {
     /// When a node last took a registration or a beat of its, and a deregistration.
     created_ms: u64,
     removed_ms: u64,
+    /// It cannot be told to everybody that it was deregistered.
+    untold: bool,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +94,8 @@ struct Book {
 pub(super) struct Checks {
     services: usize,
     skew_ms: u64,
+    nodes: usize,
+    all_stream: bool,
     book: Arc<Mutex<Book>>,
 }
 
@@ -111,9 +118,22 @@ impl Drop for Open {
 
 impl Checks {
     pub(super) fn new(plan: &Plan) -> Self {
-        let client = || Client { state: State::Unsure, answered_ms: 0, missed_ms: 0, created_ms: 0, removed_ms: 0 };
+        let client = || Client {
+            state: State::Unsure,
+            answered_ms: 0,
+            missed_ms: 0,
+            created_ms: 0,
+            removed_ms: 0,
+            untold: false,
+        };
         let book = Book { clients: (0..plan.clients).map(|_| client()).collect(), ..Book::default() };
-        Checks { services: plan.services, skew_ms: plan.skew_ms(), book: Arc::new(Mutex::new(book)) }
+        Checks {
+            services: plan.services,
+            skew_ms: plan.skew_ms(),
+            nodes: plan.nodes,
+            all_stream: plan.stream.iter().all(|it| *it),
+            book: Arc::new(Mutex::new(book)),
+        }
     }
 
     pub(super) fn violated(&self, what: String) {
@@ -149,7 +169,9 @@ impl Checks {
         }
         if call.method == http::Method::DELETE {
             for client in clients_of(call) {
-                book.clients[client].removed_ms = elapsed_ms();
+                let client = &mut book.clients[client];
+                client.removed_ms = elapsed_ms();
+                client.untold = !self.all_stream && node.members.ring().addresses().len() < self.nodes;
             }
         }
         for client in &open.clients {
@@ -181,7 +203,9 @@ impl Checks {
         let mut book = self.book.lock();
         let none_on_its_way = book.open.get(&client).is_none_or(|count| *count == 0);
         let known = &book.clients[client];
-        let surely = none_on_its_way && (self.skew_ms == 0 || known.created_ms + self.skew_ms < known.removed_ms);
+        let surely = none_on_its_way
+            && !known.untold
+            && (self.skew_ms == 0 || known.created_ms + self.skew_ms < known.removed_ms);
         book.clients[client].state = State::Left { surely };
     }
 
