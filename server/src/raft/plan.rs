@@ -10,6 +10,7 @@ use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::instances::new_service;
 use crate::naming::registry::Registry;
 use crate::naming::service::{ServiceId, ServiceState};
+use crate::naming::validate;
 
 /// The entries of a write, and what the group holds after them.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ impl Scratch {
         Scratch { id: id.clone(), registry, start, before }
     }
 
-    /// Runs a write. One that is refused changes nothing.
+    /// Runs a write. One that is refused changes nothing, but for a service that it had created by then.
     ///
     /// # Errors
     /// When it is refused.
@@ -70,8 +71,10 @@ impl Scratch {
             None => !after.instances.is_empty(),
         };
         let mut entries = Vec::new();
+        // Real nodes create a service before they look at the instance; one that they refuse leaves it there, empty.
+        let created = self.start.is_none() && validate::storable_namespace(id).is_ok();
         // A service that the members do not know comes before its instances.
-        if subject == Subject::Service || (before.is_none() && instances_changed) {
+        if subject == Subject::Service || (before.is_none() && (instances_changed || created)) {
             entries.push(Entry::meta(id, &state, &checksum)?);
         }
         if instances_changed {
@@ -230,6 +233,18 @@ mod tests {
         assert_eq!((kinds(&third), third.after.unwrap().instances.len()), (vec!["Write list".to_owned()], 1));
         let unknown = plan(Subject::Instances, &deregister, None, None).unwrap();
         assert!(unknown.entries.is_empty());
+    }
+
+    #[test]
+    fn a_refused_first_instance_leaves_an_empty_service() {
+        // A generated sequence beside 1.4.1 showed it: a cluster's name is looked at when the service is there.
+        let scratch = Scratch::new(&id(), None, None);
+        let one = Instance { cluster_name: "服".to_owned(), ..instance("a") };
+        let refused = scratch.run(&|registry: &Registry, consistency: &Consistency| {
+            instances::register(registry, consistency, &id(), one.clone())
+        });
+        assert!(refused.is_err());
+        assert_eq!(kinds(&scratch.plan(Subject::Instances).unwrap()), ["Write meta"]);
     }
 
     #[test]
