@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tandem::client::{Instance, NacosClient};
+use tandem::client::{ClientError, Instance, NacosClient};
 use tandem::nemesis::{Action, Clocks, apply, capability, find_library, proof, proof_within};
 use tandem::network::{self, ClientSide, Endpoint, Rule};
 use tandem::target::{Cluster, LaunchOptions, Network, launch};
@@ -53,6 +53,18 @@ fn clients(cluster: &Cluster) -> Vec<NacosClient> {
 
 fn instance(service: &str, ip: &str) -> Instance {
     Instance::kept(service, ip.to_owned(), 80, Duration::from_secs(60))
+}
+
+/// Registers as clients do: again when the node could not hand the write on in time, which a debug build on a busy machine
+/// now and then cannot.
+async fn registered_at(client: &NacosClient, instance: &Instance) -> Result<(), ClientError> {
+    for _ in 0..2 {
+        match client.register(instance).await {
+            Err(ClientError::Refused { status: 500, .. }) => {}
+            done => return done,
+        }
+    }
+    client.register(instance).await
 }
 
 async fn shows(client: &NacosClient, service: &str, instance: &Instance) -> bool {
@@ -254,7 +266,7 @@ fn the_switch_costs_little_and_carries_thousands_of_instances() {
         let all: Vec<Instance> =
             (0..INSTANCES).map(|i| instance(&format!("many-{}", i / 100), &format!("10.1.1.{}", i % 100))).collect();
         for chunk in all.chunks(64) {
-            let calls = chunk.iter().enumerate().map(|(i, it)| clients[i % clients.len()].register(it));
+            let calls = chunk.iter().enumerate().map(|(i, it)| registered_at(&clients[i % clients.len()], it));
             if let Err(error) = futures::future::try_join_all(calls).await {
                 anyhow::bail!("{error} after {:?}; {:#?}", begun.elapsed(), cluster.fabric().unwrap().counts());
             }
