@@ -96,13 +96,23 @@ impl Call {
 
     /// `POST /v1/ns/instance`. A re-registration replaces the whole record, so another `weight` is a true change.
     pub fn register(context: &str, instance: &Instance, weight: u32) -> Result<Self, ClientError> {
+        Self::register_as(context, instance, weight, "true")
+    }
+
+    /// A registration; `ephemeral` is `true` or `false`.
+    pub(super) fn register_as(
+        context: &str,
+        instance: &Instance,
+        weight: u32,
+        ephemeral: &str,
+    ) -> Result<Self, ClientError> {
         let (port, weight) = (instance.port.to_string(), weight.to_string());
         let query = [
             ("serviceName", instance.service.as_str()),
             ("ip", &instance.ip),
             ("port", &port),
             ("weight", &weight),
-            ("ephemeral", "true"),
+            ("ephemeral", ephemeral),
             ("metadata", &instance.metadata),
         ];
         Self::new(Method::POST, context, "/v1/ns/instance", &query, Expect::Ok)

@@ -12,16 +12,7 @@ impl Call {
     /// # Errors
     /// When it cannot be written as a request.
     pub fn persist(context: &str, instance: &Instance, weight: u32) -> Result<Self, ClientError> {
-        let (port, weight) = (instance.port.to_string(), weight.to_string());
-        let query = [
-            ("serviceName", instance.service.as_str()),
-            ("ip", &instance.ip),
-            ("port", &port),
-            ("weight", &weight),
-            ("ephemeral", "false"),
-            ("metadata", &instance.metadata),
-        ];
-        Self::new(Method::POST, context, "/v1/ns/instance", &query, Expect::Ok)
+        Self::register_as(context, instance, weight, "false")
     }
 
     /// `PUT /v1/ns/instance`: changes the record of a persistent instance.
