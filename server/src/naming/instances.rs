@@ -116,6 +116,8 @@ pub fn deregister(
         if let Err(error) = ensure_legal_cluster(state, &key.cluster) {
             return (Err(error), Change::default());
         }
+        // The list is written whether or not it had the instance.
+        service.refresh_checksum();
         state.held[usize::from(ephemeral)] = state.instances(ephemeral).len();
         let removed = state.instances_mut(ephemeral).shift_remove(key);
         if ephemeral {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::datum::{Entry, Poison};
 use super::persisted::Persisted;
+use crate::naming::checksum;
 use crate::naming::consistency::{Consistency, Subject, Write};
 use crate::naming::error::NamingError;
 use crate::naming::instance::{Instance, InstanceKey};
@@ -71,16 +72,22 @@ impl Scratch {
             None => !after.instances.is_empty(),
         };
         let mut entries = Vec::new();
-        // Real nodes create a service before they look at the instance; one that they refuse leaves it there, empty.
+        let mut recorded_clusters = self.start.as_ref().map_or(0, |start| start.recorded_clusters);
         let created = self.start.is_none() && validate::storable_namespace(id).is_ok();
-        // A service that the members do not know comes before its instances.
-        if subject == Subject::Service || (before.is_none() && (instances_changed || created)) {
+        if subject == Subject::Service || (before.is_none() && instances_changed && !created) {
+            // A service that the members do not know comes before its instances.
             entries.push(Entry::meta(id, &state, &checksum)?);
+            recorded_clusters = state.clusters.len();
+        } else if before.is_none() && created {
+            // Real nodes create a service before they look at the instance: its record names no cluster, and an
+            // instance that they refuse leaves it there, empty.
+            let empty = ServiceState { last_modified: state.last_modified, ..new_service(id) };
+            entries.push(Entry::meta(id, &empty, &checksum::of(id, &empty))?);
         }
         if instances_changed {
             entries.push(Entry::list(id, after.instances.values()));
         }
-        let local = Local::between(self.start.as_ref(), &state);
+        let local = Local::between(self.start.as_ref(), &state, recorded_clusters);
         Ok(Plan { entries, after: Some(after), removes: false, local })
     }
 }
@@ -103,6 +110,8 @@ pub struct Listing {
     pub linked_clusters: bool,
     /// As [`ServiceState::held`], of the persistent instances.
     pub held: usize,
+    /// As [`ServiceState::recorded_clusters`].
+    pub recorded_clusters: usize,
 }
 
 impl Local {
@@ -111,7 +120,8 @@ impl Local {
         self.ephemeral.is_empty() && self.clusters.is_empty() && self.listing.is_none()
     }
 
-    fn between(before: Option<&ServiceState>, after: &ServiceState) -> Self {
+    /// `recorded_clusters`: as the records leave it.
+    fn between(before: Option<&ServiceState>, after: &ServiceState, recorded_clusters: usize) -> Self {
         let known = |key: &InstanceKey| before.and_then(|before| before.ephemeral.get(key));
         let set = after.ephemeral.iter().filter(|(key, one)| known(key) != Some(*one));
         let mut ephemeral: Vec<_> = set.map(|(key, one)| (key.clone(), Some(one.clone()))).collect();
@@ -119,9 +129,14 @@ impl Local {
         ephemeral.extend(gone.filter(|key| !after.ephemeral.contains_key(*key)).map(|key| (key.clone(), None)));
         let is_new = |name: &&String| before.is_none_or(|before| !before.clusters.contains_key(*name));
         let clusters = after.clusters.keys().filter(is_new).cloned().collect();
-        let listing = Listing { linked_clusters: after.linked_clusters, held: after.held[0] };
+        let listing = Listing {
+            linked_clusters: after.linked_clusters,
+            held: after.held[0],
+            recorded_clusters: after.recorded_clusters,
+        };
         // As a record makes a new service and a list an old one.
-        let by_records = Listing { linked_clusters: before.is_none_or(|before| before.linked_clusters), held: 0 };
+        let linked_clusters = before.is_none_or(|before| before.linked_clusters);
+        let by_records = Listing { linked_clusters, held: 0, recorded_clusters };
         Local { ephemeral, clusters, listing: (listing != by_records).then_some(listing) }
     }
 }

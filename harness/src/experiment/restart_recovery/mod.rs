@@ -2,7 +2,7 @@
 //! deregistrations and heartbeats that goes on all the time.
 //!
 //! - [`history`]: what happened, as JSON lines; everything else is worked out from it
-//! - the clients, and who looks at every node all the time, are those of [`super::workload`]; `translate`: their events in
+//! - the clients, and who looks at every node all the time, are those of `super::workload`; `translate`: their events in
 //!   this experiment's words
 //! - [`judge()`](judge::judge): a pure function of the history: how long what was acknowledged was missing where, when
 //!   all agreed again, and whether that is a pass, a fail or unknown

@@ -130,6 +130,10 @@ impl Projection {
                 ((), Change { persistent: changed, ..Change::default() })
             },
         );
+        // With every record, also one that changes nothing.
+        if let Some(service) = self.registry.get(id) {
+            service.refresh_checksum();
+        }
     }
 
     fn switches(&self, value: &[u8]) {

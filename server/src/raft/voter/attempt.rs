@@ -171,6 +171,12 @@ impl Voter {
                 // Refused or needless: only by what is certainly still so.
                 self.still(id, &base).await?;
                 self.apply_local(id, plan.local);
+                // Members that write what they have already show its checksum as of then.
+                if own.is_ok()
+                    && let Some(service) = self.registry.get(id)
+                {
+                    service.refresh_checksum();
+                }
                 return Ok((own, Outcome::Done));
             }
             None => batch(&plan.entries),
@@ -209,9 +215,10 @@ impl Voter {
                 for name in &local.clusters {
                     state.ensure_cluster(name);
                 }
-                if let Some(Listing { linked_clusters, held }) = local.listing {
+                if let Some(Listing { linked_clusters, held, recorded_clusters }) = local.listing {
                     state.linked_clusters = linked_clusters;
                     state.held[0] = held;
+                    state.recorded_clusters = recorded_clusters;
                 }
                 for (key, instance) in local.ephemeral {
                     match instance {

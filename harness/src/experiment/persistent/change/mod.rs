@@ -3,7 +3,7 @@
 //!
 //! A write of a service of its own is due at every remaining node every 50 ms, whether or not earlier ones are answered,
 //! from a second before the change until writes have counted again for a while. An answer alone is nothing: official
-//! nodes acknowledge writes for some seconds after a change that are lost (`compat/spec/jraft.md` §8). [`traffic`]
+//! nodes acknowledge writes for some seconds after a change that are lost (`compat/spec/jraft.md` §8). `traffic`
 //! writes and looks, [`judge`] is a pure function of what was written down.
 
 pub mod judge;
