@@ -97,6 +97,8 @@ impl Scratch {
 pub struct Local {
     /// Ephemeral instances that are new or others, or gone.
     pub ephemeral: Vec<(InstanceKey, Option<Instance>)>,
+    /// Health of persistent instances set by hand: members keep what they know when a list is applied.
+    pub health: Vec<(InstanceKey, bool)>,
     /// Clusters that it only named.
     pub clusters: Vec<String>,
     /// What decides how the service is listed, when the write makes it otherwise than its records do.
@@ -117,7 +119,7 @@ pub struct Listing {
 impl Local {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.ephemeral.is_empty() && self.clusters.is_empty() && self.listing.is_none()
+        self.ephemeral.is_empty() && self.health.is_empty() && self.clusters.is_empty() && self.listing.is_none()
     }
 
     /// `recorded_clusters`: as the records leave it.
@@ -127,6 +129,9 @@ impl Local {
         let mut ephemeral: Vec<_> = set.map(|(key, one)| (key.clone(), Some(one.clone()))).collect();
         let gone = before.into_iter().flat_map(|before| before.ephemeral.keys());
         ephemeral.extend(gone.filter(|key| !after.ephemeral.contains_key(*key)).map(|key| (key.clone(), None)));
+        let known = |key: &InstanceKey| before.and_then(|before| before.persistent.get(key));
+        let set = after.persistent.iter().filter(|(key, one)| known(key).is_some_and(|it| it.healthy != one.healthy));
+        let health = set.map(|(key, one)| (key.clone(), one.healthy)).collect();
         let is_new = |name: &&String| before.is_none_or(|before| !before.clusters.contains_key(*name));
         let clusters = after.clusters.keys().filter(is_new).cloned().collect();
         let listing = Listing {
@@ -137,7 +142,7 @@ impl Local {
         // As a record makes a new service and a list an old one.
         let linked_clusters = before.is_none_or(|before| before.linked_clusters);
         let by_records = Listing { linked_clusters, held: 0, recorded_clusters };
-        Local { ephemeral, clusters, listing: (listing != by_records).then_some(listing) }
+        Local { ephemeral, health, clusters, listing: (listing != by_records).then_some(listing) }
     }
 }
 
@@ -260,6 +265,23 @@ mod tests {
         });
         assert!(refused.is_err());
         assert_eq!(kinds(&scratch.plan(Subject::Instances).unwrap()), ["Write meta"]);
+    }
+
+    #[test]
+    fn health_set_by_hand_is_a_change_of_this_node_too() {
+        // gs5n480 of the generated cases: members keep the health that they know, and the writer knows the new one.
+        let before = plan(Subject::Instances, &register("a"), None, None).unwrap().after;
+        let key = instance("a").key();
+        let patch = |registry: &Registry, consistency: &Consistency| {
+            instances::patch(registry, consistency, &id(), &key, |instance| {
+                instance.healthy = false;
+                Ok(())
+            })
+        };
+        let patched = plan(Subject::Instances, &patch, None, before.clone()).unwrap();
+        assert_eq!((kinds(&patched), patched.local.health), (vec!["Write list".to_owned()], vec![(key.clone(), false)]));
+        let again = plan(Subject::Instances, &register("a"), None, before).unwrap();
+        assert!(again.local.health.is_empty());
     }
 
     #[test]

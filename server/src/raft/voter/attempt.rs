@@ -203,7 +203,7 @@ impl Voter {
 
     /// What a write changes that no consensus keeps: ephemeral instances, clusters that were only named.
     fn apply_local(&self, id: &ServiceId, local: Local) {
-        let only_listing = local.ephemeral.is_empty() && local.clusters.is_empty();
+        let only_listing = local.ephemeral.is_empty() && local.clusters.is_empty() && local.health.is_empty();
         if local.is_empty() || only_listing && self.registry.get(id).is_none() {
             return;
         }
@@ -219,6 +219,11 @@ impl Voter {
                     state.linked_clusters = linked_clusters;
                     state.held[0] = held;
                     state.recorded_clusters = recorded_clusters;
+                }
+                for (key, healthy) in local.health {
+                    if let Some(instance) = state.persistent.get_mut(&key) {
+                        instance.healthy = healthy;
+                    }
                 }
                 for (key, instance) in local.ephemeral {
                     match instance {
