@@ -134,6 +134,7 @@ pub fn ignored(layers: &Layers) -> Vec<(&'static str, &'static str)> {
 pub fn misspelt(layers: &Layers) -> Vec<(String, String)> {
     /// Shorter names have neighbours that mean something else: `MODE` and `NODE`.
     const LENGTH_FOR_SLIPS: usize = 8;
+    const OWN_PREFIX: &str = "TANDEM_";
     let of_keys = keys::KEYS
         .iter()
         .filter(|(key, usage)| matches!(usage, keys::Use::Honoured(_)) && !key.ends_with('[') && key.contains('.'))
@@ -145,8 +146,14 @@ pub fn misspelt(layers: &Layers) -> Vec<(String, String)> {
         letters.sort_unstable();
         letters
     };
+    // Names of our own are also told when only their beginning was written: `TANDEM_LGO` for `TANDEM_LOG_LEVEL`.
+    let slips = |name: &str, right: &str| {
+        let parts = if name.starts_with(OWN_PREFIX) { name.split('_').count() } else { usize::MAX };
+        let end = right.match_indices('_').nth(parts - 1).map_or(right.len(), |(at, _)| at);
+        strsim::damerau_levenshtein(name, &right[..end]).min(strsim::damerau_levenshtein(name, right))
+    };
     let meant = |name: &str| {
-        let near = known.iter().map(|right| (strsim::damerau_levenshtein(name, right), right));
+        let near = known.iter().map(|right| (slips(name, right), right));
         let (slips, right) = near.min_by_key(|(slips, _)| *slips)?;
         let is_near = match name.chars().count() {
             ..LENGTH_FOR_SLIPS => slips == 1 && letters(name) == letters(right),

@@ -178,6 +178,8 @@ fn slips_are_told_and_what_belongs_to_others_is_not() {
         ("NACOS_SERVRS", "a b"),
         ("MDOE", "standalone"),
         ("SERVER_PROT", "1"),
+        ("TANDEM_LGO", "debug"),
+        ("TANDEM_CACHE", "/x"),
         ("NODE", "a"),
         ("NACOS_SERVICE_HOST", "10.0.0.1"),
         ("NACOS_PORT_8848_TCP_ADDR", "10.0.0.1"),
@@ -192,7 +194,13 @@ fn slips_are_told_and_what_belongs_to_others_is_not() {
             Note::Ignored(name, _) => format!("{name} ignored"),
         })
         .collect();
-    let expected = ["server.prot", "MDOE for MODE", "NACOS_SERVRS for NACOS_SERVERS", "SERVER_PROT for SERVER_PORT"];
+    let expected = [
+        "server.prot",
+        "MDOE for MODE",
+        "NACOS_SERVRS for NACOS_SERVERS",
+        "SERVER_PROT for SERVER_PORT",
+        "TANDEM_LGO for TANDEM_LOG_FORMAT",
+    ];
     assert_eq!(told, expected);
 }
 
