@@ -262,6 +262,11 @@ impl Core {
                     let index = meta.last_included_index;
                     info!(group = self.setup.group, index, "a snapshot of the leader is loaded");
                     self.handed_out = self.handed_out.max(index);
+                    // What this member proposed once is part of the snapshot or not: it will not see it applied.
+                    let later = self.proposals.split_off(&(index + 1));
+                    for (_, (_, answer)) in std::mem::replace(&mut self.proposals, later) {
+                        let _ = answer.send(Err(NotDone::Unknown("a snapshot took its place".to_owned())));
+                    }
                     self.setup.told_applied.send_if_modified(|applied| {
                         let newer = *applied < index;
                         *applied = index.max(*applied);
