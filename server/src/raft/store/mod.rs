@@ -9,8 +9,8 @@
 //! them is needed; they are all small, so what is read at start is hardly more than the log itself.
 //!
 //! # Layout
-//! - [`segment`]: the files and their frames
-//! - [`record`]: what the bodies hold: changes, and entries as JRaft keeps them, with checksums
+//! - `segment`: the files and their frames
+//! - `record`: what the bodies hold: changes, and entries as JRaft keeps them, with checksums
 //! - `state`: what all changes come to
 
 mod record;
