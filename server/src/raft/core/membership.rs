@@ -97,7 +97,9 @@ impl Member {
     fn send_timeout_now(&mut self, to: PeerId) {
         let outgoing = Outgoing { to, sent_ms: self.now_ms, purpose: Purpose::TimeoutNow };
         let request = Request::TimeoutNow { from: self.me.clone(), term: self.hard.term };
-        self.call(outgoing, request, self.ticket, self.options.timing.call_timeout_ms);
+        // It stands on nothing that is not durable: this term was, before it was won. A leader that cannot write any more
+        // can so still hand over.
+        self.call(outgoing, request, 0, self.options.timing.call_timeout_ms);
     }
 
     pub(super) fn on_timeout_now_answer(&mut self, answer: &Result<Response, NoAnswer>) {

@@ -1,5 +1,7 @@
 //! A store in memory, for tests. What is written to it counts as durable.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 
 use super::store::{Change, Store, StoreError, Stored};
@@ -9,12 +11,14 @@ use super::types::{Entry, Index, Term};
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
     inner: Mutex<(Stored, Vec<Entry>)>,
+    /// Refuses to write, as a full disk does.
+    pub(crate) full: AtomicBool,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
         let stored = Stored { first_index: 1, ..Stored::default() };
-        MemoryStore { inner: Mutex::new((stored, Vec::new())) }
+        MemoryStore { inner: Mutex::new((stored, Vec::new())), full: AtomicBool::default() }
     }
 }
 
@@ -24,6 +28,9 @@ impl Store for MemoryStore {
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(StoreError::Io("no space left".to_owned()));
+        }
         let mut inner = self.inner.lock();
         let (stored, entries) = &mut *inner;
         for change in changes {

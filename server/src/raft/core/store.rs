@@ -7,10 +7,10 @@ use thiserror::Error;
 
 use super::types::{Entry, HardState, Index, SnapshotMeta, Term};
 
-/// What a store could not do. The member stops on it: going on without a durable log would break its promises.
+/// What a store could not do.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The medium refused.
+    /// The medium refused; it may be willing later.
     #[error("the raft store failed: {0}")]
     Io(String),
     /// What is there is not what was written, in a way that cannot be repaired without losing acknowledged entries.
@@ -61,7 +61,8 @@ pub trait Store: Send + Sync + 'static {
     /// Makes the changes durable, all or none, before it returns (one fsync for the batch).
     ///
     /// # Errors
-    /// When it could not; nothing may be counted on then, and the member stops.
+    /// When it could not; nothing of them may be counted on then. After [`StoreError::Io`] they can be written again,
+    /// what was written before them is there, and nothing else is written first.
     fn write(&self, changes: &[Change]) -> Result<(), StoreError>;
 
     /// The entries from `from` up to and including `to`, in order, fewer when they exceed `max_bytes` of data: at least

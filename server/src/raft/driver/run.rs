@@ -13,7 +13,8 @@ use super::apply::{Done, Job};
 use super::install;
 use super::network::{Network, Readers};
 use crate::raft::core::message::{
-    CallId, Input, MembershipChange, NoAnswer, Output, Proposed, RaftError, Request, Response, Status, Ticket, Token,
+    CallId, Input, MembershipChange, NoAnswer, Output, Proposed, RaftError, Request, Response, Role, Status, Ticket,
+    Token,
 };
 use crate::raft::core::options::Timing;
 use crate::raft::core::store::{Applied, Change, Snapshots, Store};
@@ -22,6 +23,16 @@ use crate::raft::voter::NotDone;
 
 /// Commands taken together, so that their changes are written together.
 const COMMANDS_MAX: usize = 1_024;
+/// A log that grew by so many entries since the last snapshot gets another: they are applied again at a restart, which
+/// takes half a second or so.
+const SNAPSHOT_ENTRIES: u64 = 10_000;
+/// Such a snapshot follows the one before after so many times as long as that took, so that a large state under many
+/// writes is not copied all the time.
+const SNAPSHOT_PAUSE: u32 = 20;
+/// Before another attempt when one could not be made.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
+/// Between two attempts to have another lead while the log cannot be written.
+const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 
 type Answer<T> = oneshot::Sender<Result<T, RaftError>>;
 type ProposalAnswer = oneshot::Sender<Result<(Index, Applied), NotDone>>;
@@ -38,6 +49,8 @@ pub(super) enum Command {
     Timing(Timing),
     Answered(CallId, Result<Response, NoAnswer>),
     Written(Ticket),
+    /// The store refuses to write; it is tried again.
+    Unwritable(String),
     Applied {
         done: Vec<Done>,
         last: Index,
@@ -95,7 +108,12 @@ pub(super) struct Core {
     handed_out: Index,
     /// A snapshot is being made, for these.
     saving: Option<Vec<Answer<()>>>,
+    saving_since: Instant,
     next_snapshot: Option<Instant>,
+    /// None before this because the log is long.
+    not_before: Instant,
+    /// When others were last asked to lead because the log cannot be written.
+    unwritable: Option<Instant>,
     stop: bool,
 }
 
@@ -117,7 +135,10 @@ impl Core {
             changes: HashMap::new(),
             handed_out,
             saving: None,
+            saving_since: Instant::now(),
             next_snapshot,
+            not_before: Instant::now(),
+            unwritable: None,
             stop: false,
         }
     }
@@ -136,7 +157,15 @@ impl Core {
                 self.next_snapshot = self.setup.snapshot_interval.map(|interval| Instant::now() + interval);
                 self.save(None);
             }
+            if self.log_is_long() {
+                self.save(None);
+            }
         }
+    }
+
+    fn log_is_long(&self) -> bool {
+        let behind = self.handed_out.saturating_sub(self.setup.member.snapshot_index());
+        behind >= SNAPSHOT_ENTRIES && self.saving.is_none() && self.not_before <= Instant::now()
     }
 
     fn now_ms(&self) -> u64 {
@@ -212,9 +241,13 @@ impl Core {
             Command::Answered(id, answer) => self.step(Input::Answer(id, answer)),
             Command::Written(ticket) => {
                 self.durable = self.durable.max(ticket);
+                if self.unwritable.take().is_some() {
+                    info!(group = self.setup.group, "the log can be written again");
+                }
                 self.release();
                 self.step(Input::Persisted(ticket));
             }
+            Command::Unwritable(why) => self.unwritable(why),
             Command::Applied { done, last } => self.applied(done, last),
             Command::Saved(result) => self.saved(result),
             Command::Fetched(Ok(_)) => {
@@ -229,6 +262,11 @@ impl Core {
                     let index = meta.last_included_index;
                     info!(group = self.setup.group, index, "a snapshot of the leader is loaded");
                     self.handed_out = self.handed_out.max(index);
+                    // What this member proposed once is part of the snapshot or not: it will not see it applied.
+                    let later = self.proposals.split_off(&(index + 1));
+                    for (_, (_, answer)) in std::mem::replace(&mut self.proposals, later) {
+                        let _ = answer.send(Err(NotDone::Unknown("a snapshot took its place".to_owned())));
+                    }
                     self.setup.told_applied.send_if_modified(|applied| {
                         let newer = *applied < index;
                         *applied = index.max(*applied);
@@ -394,6 +432,7 @@ impl Core {
         match self.setup.member.snapshot_meta(self.handed_out) {
             Some(meta) if self.handed_out > self.setup.member.snapshot_index() => {
                 self.saving = Some(answer.into_iter().collect());
+                self.saving_since = Instant::now();
                 let _ = self.setup.applier.send(Job::Save(meta));
             }
             _ => {
@@ -406,6 +445,8 @@ impl Core {
 
     fn saved(&mut self, result: Result<SnapshotMeta, String>) {
         let answers = self.saving.take().unwrap_or_default();
+        let pause = self.saving_since.elapsed() * SNAPSHOT_PAUSE;
+        self.not_before = Instant::now() + if result.is_ok() { pause } else { SNAPSHOT_RETRY };
         let result = match result {
             Ok(meta) => {
                 info!(group = self.setup.group, index = meta.last_included_index, "snapshot made");
@@ -422,11 +463,32 @@ impl Core {
         }
     }
 
+    /// Who cannot write follows until it can: its own copy of an entry counts for nothing, and nothing is applied.
+    fn unwritable(&mut self, why: String) {
+        if self.unwritable.is_some_and(|asked| asked.elapsed() < HAND_OVER_RETRY) {
+            return;
+        }
+        if self.unwritable.replace(Instant::now()).is_none() {
+            error!(group = self.setup.group, why, "the log cannot be written: nothing is acknowledged until it can");
+        }
+        // Who asked has given up on most of what waits for the log.
+        let replies = &self.replies;
+        self.held.retain(|(_, held)| match held {
+            Held::Reply(call, _) => replies.get(call).is_some_and(|reply| !reply.is_closed()),
+            Held::Call { .. } => true,
+        });
+        self.replies.retain(|_, reply| !reply.is_closed());
+        if self.setup.member.status().role == Role::Leader {
+            self.tokens += 1;
+            self.step(Input::Transfer(self.tokens, None));
+        }
+    }
+
     fn fail(&mut self, why: &str) {
         error!(group = self.setup.group, why, "the member leaves the group");
         self.setup.told_failed.send_replace(Some(why.to_owned()));
         self.setup.told_status.send_modify(|status| {
-            status.role = crate::raft::core::message::Role::Follower;
+            status.role = Role::Follower;
             status.leader = None;
         });
         self.stop = true;

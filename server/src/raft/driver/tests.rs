@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -343,4 +344,41 @@ async fn a_command_it_cannot_know_stops_the_member() {
     assert!(matches!(outcome, Err(NotDone::Unknown(_))), "{outcome:?}");
     until("it says why", || nodes[0].group.failure().is_some_and(|why| why.contains("it is poison"))).await;
     assert!(!nodes[0].leads());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_disk_is_full_for_a_while_acknowledges_nothing_and_comes_back() {
+    let (nodes, _) = cluster(3).await;
+    let all: Vec<&TestNode> = nodes.iter().collect();
+    write(&all, "a").await;
+    let full = leader(&nodes).await;
+    nodes[full].disk.store.full.store(true, Ordering::Relaxed);
+    // The others may commit it, which it cannot apply.
+    let proposed = nodes[full].group.propose(Bytes::from_static(b"b"));
+    let early = tokio::time::timeout(Duration::from_millis(300), proposed).await;
+    assert!(!matches!(early, Ok(Ok(_))) && !has(&nodes[full], "b"), "{early:?}");
+    // The others go on under another leader.
+    let others: Vec<&TestNode> = nodes.iter().filter(|node| node.group.me() != nodes[full].group.me()).collect();
+    until("another leads", || others.iter().any(|node| node.leads())).await;
+    write(&others, "c").await;
+    assert!(!has(&nodes[full], "c") && nodes[full].group.failure().is_none());
+    nodes[full].disk.store.full.store(false, Ordering::Relaxed);
+    until("it has all", || has(&nodes[full], "c")).await;
+    // And its copy counts again.
+    let (gone, left) = others.split_first().unwrap();
+    gone.group.stop().await;
+    write(&[left[0], &nodes[full]], "d").await;
+    until("both have it", || has(left[0], "d") && has(&nodes[full], "d")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_alone_waits_for_its_disk() {
+    let (nodes, _) = cluster(1).await;
+    leader(&nodes).await;
+    nodes[0].disk.store.full.store(true, Ordering::Relaxed);
+    let proposed = nodes[0].group.propose(Bytes::from_static(b"a"));
+    let early = tokio::time::timeout(Duration::from_millis(300), proposed).await;
+    assert!(!matches!(early, Ok(Ok(_))) && !has(&nodes[0], "a"), "{early:?}");
+    nodes[0].disk.store.full.store(false, Ordering::Relaxed);
+    write(&[&nodes[0]], "b").await;
 }

@@ -27,7 +27,7 @@ use super::naming_state::{NamingData, NamingState};
 use super::old_raft::{Blocked, OldRaft};
 use super::rpc::{RaftClient, ReadRequest, Response, WriteRequest};
 use super::snapshot::Archive;
-use super::store::RedbStore;
+use super::store::Journal;
 use super::transport::peers::Peers;
 use super::transport::server::{NacosRequests, RaftServer};
 use super::voter::{Consensus as _, Voter};
@@ -191,7 +191,7 @@ impl Participation {
 
 /// What is on disk.
 struct Opened {
-    store: RedbStore,
+    store: Journal,
     archive: Arc<Archive>,
     /// Who votes, unless nothing is there yet.
     configuration: Option<Configuration>,
@@ -202,7 +202,7 @@ impl Opened {
     fn open(folder: &Path) -> anyhow::Result<Self> {
         let (log, snapshots): (PathBuf, PathBuf) = (folder.join("log"), folder.join("snapshot"));
         let archive = Archive::open(&snapshots)?;
-        if !log.exists() && archive.latest()?.is_some() {
+        if !Journal::is_in(&log) && archive.latest()?.is_some() {
             anyhow::bail!(
                 "{} has snapshots and no log, so term and vote are lost: bring the log back, or remove all of {} while \
                  the other members have the data",
@@ -210,7 +210,7 @@ impl Opened {
                 folder.display()
             );
         }
-        let store = RedbStore::open(&log)?;
+        let store = Journal::open(&log)?;
         let configuration = store.configuration()?;
         Ok(Opened { store, archive: Arc::new(archive), configuration })
     }

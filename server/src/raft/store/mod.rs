@@ -1,66 +1,117 @@
-//! Term, vote and log of a group on disk, in one file of `redb`.
+//! Term, vote and log of a group on disk: a journal of changes in files that are only added to.
 //!
-//! A batch of changes is one transaction: all of it is durable or none, after one fsync. Measured beside a plain file
-//! with `fdatasync` per batch, transactions cost between 1.0 times (one entry) and 1.7 times (64 entries) as much, which
-//! does not pay for a log format of our own. What `redb` does not do is look at checksums while it reads, so every
-//! record carries one: what the medium changed behind our back is refused in words, never served.
+//! A batch of changes is one frame: all of it is durable or none, after one `fdatasync`. What a crash left half-written
+//! is dropped, since nothing was said on the strength of it; what the medium changed behind our back is refused in
+//! words, never served. A medium that refuses to write for a while takes nothing away: the same batch can be written
+//! when it is willing again.
+//!
+//! Every file begins with all that counts apart from entries, so that those before it can go as soon as no entry in
+//! them is needed; they are all small, so what is read at start is hardly more than the log itself.
 //!
 //! # Layout
-//! - [`record`]: records with their checksums; entries as JRaft keeps them
-//! - [`mod@file`]: the file itself: made whole or not at all, opened, repaired
+//! - `segment`: the files and their frames
+//! - `record`: what the bodies hold: changes, and entries as JRaft keeps them, with checksums
+//! - `state`: what all changes come to
 
-pub mod file;
-pub mod record;
+mod record;
+mod segment;
+mod state;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 
-use self::record::{Bounds, open_record, seal_record};
+use self::segment::Segment;
+use self::state::State;
 use super::core::store::{Change, Store, StoreError, Stored};
-use super::core::{Configuration, Entry, HardState, Index, Payload, SnapshotMeta, Term};
+use super::core::{Configuration, Entry, Index, Payload, Term};
 
-const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const HARD_STATE: &str = "term and vote";
-const SNAPSHOT: &str = "snapshot";
-const BOUNDS: &str = "first and last";
-/// Entries no longer needed that go with one batch of changes.
-const REMOVED_AT_ONCE: usize = 256;
+/// A file is followed by the next one when it is as large as this.
+const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+/// What development versions kept the log in.
+const FORMER: &str = "log.redb";
 
 /// The store of one group.
 #[derive(Debug)]
-pub struct RedbStore {
-    database: Database,
-    /// As of the last transaction; the lock is held through a transaction.
-    bounds: Mutex<Option<Bounds>>,
+pub struct Journal {
+    folder: PathBuf,
+    /// The file that is added to; held through a write.
+    writer: Mutex<Segment>,
+    /// What is durable; never held while the medium works.
+    held: Mutex<Held>,
+    /// Keeps other processes away as long as it is open.
+    _lock: File,
 }
 
-fn io(error: impl Into<redb::Error>) -> StoreError {
-    match error.into() {
-        redb::Error::Corrupted(what) => StoreError::Damaged(what),
-        other => StoreError::Io(other.to_string()),
-    }
+#[derive(Debug, Default)]
+struct Held {
+    state: State,
+    files: BTreeMap<u64, Arc<File>>,
 }
 
 fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged(what.into())
 }
 
-impl RedbStore {
+impl Journal {
+    /// Whether there is one in this folder.
+    pub fn is_in(folder: &Path) -> bool {
+        segment::numbers(folder).is_ok_and(|numbers| !numbers.is_empty())
+    }
+
     /// The store in this folder, made when there is none.
     ///
     /// # Errors
     /// When it cannot be used, or is damaged beyond what can be repaired without losing anything.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Ok(RedbStore { database: file::open(folder)?, bounds: Mutex::default() })
+        let unusable = |error: io::Error| StoreError::Io(format!("{}: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let lock = File::create(folder.join("lock")).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::Io(format!("{} is in use by another process", folder.display())));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        let numbers = segment::numbers(folder).map_err(unusable)?;
+        let Some((last, before)) = numbers.split_last() else {
+            if folder.join(FORMER).exists() {
+                return Err(StoreError::Io(format!("{} is of a version that is not read any more", folder.display())));
+            }
+            return Journal::make(folder, lock).map_err(unusable);
+        };
+        let mut held = Held::default();
+        for number in before {
+            let (bytes, end) = held.read(folder, *number)?;
+            if end < bytes.len() as u64 {
+                return Err(damaged(format!("the journal {number} is not what was written from byte {end} on")));
+            }
+        }
+        let (bytes, end) = held.read(folder, *last)?;
+        if end == 0 {
+            return Err(damaged(format!("the journal {last} has no beginning")));
+        }
+        if end < bytes.len() as u64 {
+            segment::is_cut_off(*last, &bytes, end)?;
+            let cut = bytes.len() as u64 - end;
+            tracing::warn!(bytes = cut, "what was being written to the raft log when it broke off is dropped");
+        }
+        held.state.check()?;
+        let writer = Mutex::new(Segment::open(folder, *last, end).map_err(unusable)?);
+        Ok(Journal { folder: folder.to_owned(), writer, held: Mutex::new(held), _lock: lock })
     }
 
-    /// In a database that is open already, with its tables.
-    #[cfg(test)]
-    fn new(database: Database) -> Self {
-        RedbStore { database, bounds: Mutex::default() }
+    fn make(folder: &Path, lock: File) -> io::Result<Self> {
+        let mut held = Held::default();
+        let segment = Segment::make(folder, 1, &held.state.encode())?;
+        held.files.insert(segment.number(), Arc::new(segment.reader()?));
+        Ok(Journal { folder: folder.to_owned(), writer: Mutex::new(segment), held: Mutex::new(held), _lock: lock })
     }
 
     /// Who votes by what is stored; `None` when nothing is.
@@ -68,171 +119,109 @@ impl RedbStore {
     /// # Errors
     /// When it cannot be read.
     pub fn configuration(&self) -> Result<Option<Configuration>, StoreError> {
-        let table = self.database.begin_read().map_err(io)?.open_table(LOG).map_err(io)?;
-        for row in table.iter().map_err(io)?.rev() {
-            let (index, value) = row.map_err(io)?;
-            if let Payload::Configuration(configuration) = record::open_entry(index.value(), value.value())?.payload {
+        let (first, last, snapshot) = {
+            let held = self.held.lock();
+            (held.state.first(), held.state.last(), held.state.snapshot().clone())
+        };
+        for index in (first..=last).rev() {
+            if let Payload::Configuration(configuration) = self.entry(index)?.payload {
                 return Ok(Some(configuration));
             }
         }
-        let snapshot = self.snapshot()?;
         Ok((snapshot.last_included_index > 0).then_some(snapshot.configuration))
     }
 
-    fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.database.begin_read().map_err(io)?.open_table(META).map_err(io)?;
-        let Some(record) = table.get(name).map_err(io)? else { return Ok(None) };
-        open_record(record.value(), name.as_bytes()).map(|body| Some(body.to_vec()))
+    fn entry(&self, index: Index) -> Result<Entry, StoreError> {
+        let (place, file) = {
+            let held = self.held.lock();
+            let place = held.state.place(index).ok_or_else(|| damaged(format!("entry {index} is missing")))?;
+            let file = held.files.get(&place.segment).ok_or_else(|| damaged(format!("entry {index} is gone")))?;
+            (place, Arc::clone(file))
+        };
+        let mut record = vec![0; place.length];
+        file.read_exact_at(&mut record, place.at).map_err(|error| StoreError::Io(format!("entry {index}: {error}")))?;
+        record::open_entry(index, &record)
     }
 
-    fn bounds(&self) -> Result<Bounds, StoreError> {
-        self.meta(BOUNDS)?.map_or(Ok(Bounds { first: 1, last: 0 }), |body| Bounds::decode(&body))
+    /// The next file; what counts apart from entries is at its beginning.
+    fn next(&self, writer: &mut Segment) -> io::Result<()> {
+        let body = self.held.lock().state.encode();
+        let next = Segment::make(&self.folder, writer.number() + 1, &body)?;
+        self.held.lock().files.insert(next.number(), Arc::new(next.reader()?));
+        *writer = next;
+        Ok(())
     }
 
-    fn snapshot(&self) -> Result<SnapshotMeta, StoreError> {
-        self.meta(SNAPSHOT)?.map_or_else(|| Ok(SnapshotMeta::default()), |body| record::decode_snapshot(&body))
+    /// Removes files that hold no entry that is needed, from the oldest on: there are never any missing in between.
+    fn remove_old(&self, current: u64) {
+        let mut held = self.held.lock();
+        let needed = held.state.oldest_segment().unwrap_or(current).min(current);
+        while let Some(oldest) = held.files.first_entry().filter(|oldest| *oldest.key() < needed) {
+            if let Err(error) = fs::remove_file(segment::path(&self.folder, *oldest.key())) {
+                tracing::debug!(%error, number = oldest.key(), "a file of the raft log that is not needed stays");
+                return;
+            }
+            oldest.remove();
+        }
     }
 }
 
-impl Store for RedbStore {
+impl Held {
+    /// Takes in a file; what it holds, and up to where that is whole.
+    fn read(&mut self, folder: &Path, number: u64) -> Result<(Vec<u8>, u64), StoreError> {
+        let path = segment::path(folder, number);
+        let unreadable = |error: io::Error| StoreError::Io(format!("{}: {error}", path.display()));
+        let bytes = fs::read(&path).map_err(unreadable)?;
+        let end = segment::read(number, &bytes, |at, body| self.state.take(number, at, body))?;
+        self.files.insert(number, Arc::new(File::open(&path).map_err(unreadable)?));
+        Ok((bytes, end))
+    }
+}
+
+impl Store for Journal {
     fn load(&self) -> Result<Stored, StoreError> {
-        let bounds = self.bounds()?;
-        let stored = Stored {
-            hard_state: match self.meta(HARD_STATE)? {
-                Some(body) => record::decode_hard_state(&body)?,
-                None => HardState { newcomer: true, ..HardState::default() },
-            },
-            snapshot: self.snapshot()?,
-            first_index: bounds.first,
-            last_index: bounds.last,
-        };
-        // Every entry is looked at once, here: what is found later could only stop a member that others count on.
-        let table = self.database.begin_read().map_err(io)?.open_table(LOG).map_err(io)?;
-        let mut expected = bounds.first;
-        for row in table.range(bounds.first..).map_err(io)? {
-            let (index, value) = row.map_err(io)?;
-            if index.value() != expected {
-                return Err(damaged(format!("entry {} stands where {expected} should be", index.value())));
-            }
-            record::open_entry(index.value(), value.value())?;
-            expected += 1;
-        }
-        if expected != bounds.last + 1 {
-            return Err(damaged(format!("entries {expected} to {} are missing", bounds.last)));
-        }
-        *self.bounds.lock() = Some(bounds);
-        Ok(stored)
+        Ok(self.held.lock().state.stored())
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let mut bounds = self.bounds.lock();
-        let mut after = match *bounds {
-            Some(bounds) => bounds,
-            None => self.bounds()?,
-        };
-        let transaction = self.database.begin_write().map_err(io)?;
-        {
-            let mut log = transaction.open_table(LOG).map_err(io)?;
-            let mut meta = transaction.open_table(META).map_err(io)?;
-            for change in changes {
-                apply(change, &mut after, &mut log, &mut meta)?;
-            }
-            put_meta(&mut meta, BOUNDS, &after.encode())?;
-            remove_old(&mut log, after.first)?;
+        let failed = |error: io::Error| StoreError::Io(format!("{}: {error}", self.folder.display()));
+        let mut writer = self.writer.lock();
+        self.held.lock().state.check_follows(changes)?;
+        if writer.end() >= SEGMENT_BYTES {
+            self.next(&mut writer).map_err(failed)?;
         }
-        transaction.commit().map_err(io)?;
-        *bounds = Some(after);
+        let body = record::encode_changes(changes);
+        let at = writer.add(&body).map_err(failed)?;
+        self.held.lock().state.take(writer.number(), at, &body)?;
+        self.remove_old(writer.number());
         Ok(())
     }
 
     fn entries(&self, from: Index, to: Index, max_bytes: usize) -> Result<Vec<Entry>, StoreError> {
-        let table = self.database.begin_read().map_err(io)?.open_table(LOG).map_err(io)?;
-        let (mut entries, mut bytes, mut expected) = (Vec::new(), 0, from);
-        for row in table.range(from..=to).map_err(io)? {
-            let (index, value) = row.map_err(io)?;
-            let entry = record::open_entry(index.value(), value.value())?;
-            if index.value() != expected {
-                return Err(damaged(format!("entry {expected} is missing")));
-            }
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let to = to.min(self.held.lock().state.last().max(from));
+        for index in from..=to {
+            let entry = self.entry(index)?;
             bytes += entry.data_len();
             if bytes > max_bytes && !entries.is_empty() {
                 break;
             }
             entries.push(entry);
-            expected += 1;
-        }
-        if entries.is_empty() && from <= to {
-            return Err(damaged(format!("entry {from} is missing")));
         }
         Ok(entries)
     }
 
     fn term_at(&self, index: Index) -> Result<Option<Term>, StoreError> {
-        let table = self.database.begin_read().map_err(io)?.open_table(LOG).map_err(io)?;
-        if let Some(value) = table.get(index).map_err(io)? {
-            return Ok(Some(record::open_entry(index, value.value())?.term));
-        }
-        let snapshot = self.snapshot()?;
-        Ok((snapshot.last_included_index == index && index > 0).then_some(snapshot.last_included_term))
-    }
-}
-
-/// Removes entries that a snapshot took the place of, some at a time: a long log is not to hold up who waits behind it.
-fn remove_old(log: &mut Table<'_, u64, &'static [u8]>, first: Index) -> Result<(), StoreError> {
-    for _ in 0..REMOVED_AT_ONCE {
-        match log.first().map_err(io)? {
-            Some((index, _)) if index.value() < first => {}
-            _ => break,
-        }
-        log.pop_first().map_err(io)?;
-    }
-    Ok(())
-}
-
-fn put_meta(
-    meta: &mut Table<'_, &'static str, &'static [u8]>,
-    name: &'static str,
-    body: &[u8],
-) -> Result<(), StoreError> {
-    let record = seal_record(body, name.as_bytes());
-    meta.insert(name, record.as_slice()).map_err(io)?;
-    Ok(())
-}
-
-fn apply(
-    change: &Change,
-    bounds: &mut Bounds,
-    log: &mut Table<'_, u64, &'static [u8]>,
-    meta: &mut Table<'_, &'static str, &'static [u8]>,
-) -> Result<(), StoreError> {
-    match change {
-        Change::HardState(state) => put_meta(meta, HARD_STATE, &record::encode_hard_state(state))?,
-        Change::Append(entries) => {
-            for entry in entries {
-                if entry.index != bounds.last + 1 {
-                    return Err(damaged(format!("entry {} is to be written after {}", entry.index, bounds.last)));
-                }
-                log.insert(entry.index, record::seal_entry(entry).as_slice()).map_err(io)?;
-                bounds.last = entry.index;
+        {
+            let held = self.held.lock();
+            if held.state.place(index).is_none() {
+                let snapshot = held.state.snapshot();
+                let is_last = snapshot.last_included_index == index && index > 0;
+                return Ok(is_last.then_some(snapshot.last_included_term));
             }
         }
-        Change::TruncateSuffix(from) => {
-            let from = (*from).max(bounds.first);
-            log.retain_in(from.., |_, _| false).map_err(io)?;
-            bounds.last = bounds.last.min(from - 1);
-        }
-        Change::TruncatePrefix(first) => {
-            // The entries go bit by bit.
-            bounds.first = bounds.first.max((*first).min(bounds.last + 1));
-        }
-        Change::Snapshot(snapshot) => put_meta(meta, SNAPSHOT, &record::encode_snapshot(snapshot))?,
-        Change::Reset(snapshot) => {
-            put_meta(meta, SNAPSHOT, &record::encode_snapshot(snapshot))?;
-            log.retain(|_, _| false).map_err(io)?;
-            *bounds = Bounds { first: snapshot.last_included_index + 1, last: snapshot.last_included_index };
-        }
+        Ok(Some(self.entry(index)?.term))
     }
-    Ok(())
 }
 
 #[cfg(test)]

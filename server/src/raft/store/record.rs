@@ -1,65 +1,136 @@
-//! Records with their checksums; entries and votes as JRaft keeps them (compat/spec/jraft.md §4, §6).
+//! What the bodies of frames hold: changes; entries, each with a checksum of its own, and votes as JRaft keeps them
+//! (compat/spec/jraft.md §4, §6).
 
 use bytes::Bytes;
-use crc::{CRC_64_ECMA_182, Crc};
+use crc::{CRC_64_ECMA_182, Crc, Table};
 use prost::Message as _;
 
 use super::damaged;
-use crate::raft::core::store::StoreError;
+use crate::raft::core::store::{Change, StoreError};
 use crate::raft::core::{Configuration, Entry, HardState, Index, Payload, PeerId, SnapshotMeta};
 use crate::raft::snapshot::meta::FilesMeta;
 
-const CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_ECMA_182);
+pub(super) const CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_ECMA_182);
 /// What JRaft's second log format begins with.
 const ENTRY_MAGIC: [u8; 6] = [0xbb, 0xd2, 0x01, 0, 0, 0];
 
-/// The first entry kept and the last one; `last + 1 == first` when there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
-    pub(super) first: Index,
-    pub(super) last: Index,
+/// What is filed in a body, each with a kind and a length before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Record {
+    /// Which entries count at the beginning of a file.
+    Start {
+        first: Index,
+        last: Index,
+    },
+    HardState(HardState),
+    /// An entry, `length` bytes from `offset` in the body on.
+    Entry {
+        index: Index,
+        offset: u64,
+        length: usize,
+    },
+    TruncateSuffix(Index),
+    TruncatePrefix(Index),
+    Snapshot(SnapshotMeta),
+    Reset(SnapshotMeta),
 }
 
-impl Bounds {
-    pub(super) fn encode(self) -> Vec<u8> {
-        [self.first.to_be_bytes(), self.last.to_be_bytes()].concat()
-    }
+const START: u8 = 1;
+const HARD_STATE: u8 = 2;
+const ENTRY: u8 = 3;
+const TRUNCATE_SUFFIX: u8 = 4;
+const TRUNCATE_PREFIX: u8 = 5;
+const SNAPSHOT: u8 = 6;
+const RESET: u8 = 7;
+/// Kind and length.
+const LABEL: usize = 9;
 
-    pub(super) fn decode(body: &[u8]) -> Result<Self, StoreError> {
-        let number = |at: usize| body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-        match (number(0), number(8)) {
-            (Some(first), Some(last)) if first > 0 && last.checked_add(1).is_some_and(|next| next >= first) => {
-                Ok(Bounds { first, last })
+fn put(body: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
+    body.push(kind);
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    body.extend_from_slice(&(length as u64).to_be_bytes());
+    parts.iter().for_each(|part| body.extend_from_slice(part));
+}
+
+/// What a file begins with.
+pub(super) fn encode_start(state: &HardState, snapshot: &SnapshotMeta, first: Index, last: Index) -> Vec<u8> {
+    let mut body = Vec::new();
+    put(&mut body, START, &[&first.to_be_bytes(), &last.to_be_bytes()]);
+    put(&mut body, HARD_STATE, &[&encode_hard_state(state)]);
+    put(&mut body, SNAPSHOT, &[&encode_snapshot(snapshot)]);
+    body
+}
+
+/// A batch of changes.
+pub(super) fn encode_changes(changes: &[Change]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for change in changes {
+        match change {
+            Change::HardState(state) => put(&mut body, HARD_STATE, &[&encode_hard_state(state)]),
+            Change::Append(entries) => {
+                for entry in entries {
+                    put(&mut body, ENTRY, &[&entry.index.to_be_bytes(), &seal_entry(entry)]);
+                }
             }
-            _ => Err(damaged("where the log begins and ends cannot be read")),
+            Change::TruncateSuffix(from) => put(&mut body, TRUNCATE_SUFFIX, &[&from.to_be_bytes()]),
+            Change::TruncatePrefix(first) => put(&mut body, TRUNCATE_PREFIX, &[&first.to_be_bytes()]),
+            Change::Snapshot(meta) => put(&mut body, SNAPSHOT, &[&encode_snapshot(meta)]),
+            Change::Reset(meta) => put(&mut body, RESET, &[&encode_snapshot(meta)]),
         }
     }
+    body
 }
 
-/// A record: checksum over what it is filed under and what it holds, then what it holds.
-pub(super) fn seal_record(body: &[u8], filed_under: &[u8]) -> Vec<u8> {
-    let mut record = checksum(body, filed_under).to_be_bytes().to_vec();
-    record.extend_from_slice(body);
-    record
-}
-
-/// What a record holds.
-pub(super) fn open_record<'a>(record: &'a [u8], filed_under: &[u8]) -> Result<&'a [u8], StoreError> {
-    match record.split_first_chunk::<8>() {
-        Some((sum, body)) if u64::from_be_bytes(*sum) == checksum(body, filed_under) => Ok(body),
-        _ => {
-            let what = match <[u8; 8]>::try_from(filed_under) {
-                Ok(index) => format!("entry {}", u64::from_be_bytes(index)),
-                Err(_) => String::from_utf8_lossy(filed_under).into_owned(),
-            };
-            Err(damaged(format!("{what}: the checksum is not that of what is there")))
+/// What a body holds, in order.
+pub(super) fn records(body: &[u8]) -> impl Iterator<Item = Result<Record, StoreError>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at >= body.len() {
+            return None;
         }
-    }
+        let record = record(body, at);
+        at = record.as_ref().map_or(body.len(), |(_, end)| *end);
+        Some(record.map(|(record, _)| record))
+    })
 }
 
-fn checksum(body: &[u8], filed_under: &[u8]) -> u64 {
+/// The record at a place, and where it ends.
+fn record(body: &[u8], at: usize) -> Result<(Record, usize), StoreError> {
+    let unreadable = || damaged("a change of the raft log cannot be read");
+    let number = |of: &[u8], from: usize| {
+        let bytes = of.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u64::from_be_bytes).ok_or_else(unreadable)
+    };
+    let kind = *body.get(at).ok_or_else(unreadable)?;
+    let length = usize::try_from(number(body, at + 1)?).map_err(|_| unreadable())?;
+    let begins = at + LABEL;
+    let of = body.get(begins..).and_then(|rest| rest.get(..length)).ok_or_else(unreadable)?;
+    let record = match kind {
+        START => {
+            let (first, last) = (number(of, 0)?, number(of, 8)?);
+            if first == 0 || last.checked_add(1).is_none_or(|next| next < first) {
+                return Err(damaged("where the log begins and ends cannot be read"));
+            }
+            Record::Start { first, last }
+        }
+        HARD_STATE => Record::HardState(decode_hard_state(of)?),
+        ENTRY => {
+            let (index, offset) = (number(of, 0)?, (begins + 8) as u64);
+            Record::Entry { index, offset, length: length - 8 }
+        }
+        TRUNCATE_SUFFIX => Record::TruncateSuffix(number(of, 0)?),
+        TRUNCATE_PREFIX => Record::TruncatePrefix(number(of, 0)?),
+        SNAPSHOT => Record::Snapshot(decode_snapshot(of)?),
+        RESET => Record::Reset(decode_snapshot(of)?),
+        _ => return Err(unreadable()),
+    };
+    Ok((record, begins + length))
+}
+
+/// Over an entry's index and what it holds.
+fn checksum(index: Index, body: &[u8]) -> u64 {
     let mut digest = CRC.digest();
-    digest.update(filed_under);
+    digest.update(&index.to_be_bytes());
     digest.update(body);
     digest.finalize()
 }
@@ -109,13 +180,18 @@ pub(super) fn seal_entry(entry: &Entry) -> Vec<u8> {
     }
     let mut body = ENTRY_MAGIC.to_vec();
     body.extend_from_slice(&pb.encode_to_vec());
-    seal_record(&body, &entry.index.to_be_bytes())
+    let mut record = checksum(entry.index, &body).to_be_bytes().to_vec();
+    record.extend_from_slice(&body);
+    record
 }
 
 /// The entry filed under an index.
 pub(super) fn open_entry(index: Index, record: &[u8]) -> Result<Entry, StoreError> {
     let unreadable = || damaged(format!("entry {index} cannot be read"));
-    let body = open_record(record, &index.to_be_bytes())?;
+    let body = match record.split_first_chunk::<8>() {
+        Some((sum, body)) if u64::from_be_bytes(*sum) == checksum(index, body) => body,
+        _ => return Err(damaged(format!("entry {index}: the checksum is not that of what is there"))),
+    };
     let pb = LogEntryPb::decode(body.strip_prefix(&ENTRY_MAGIC).ok_or_else(unreadable)?).map_err(|_| unreadable())?;
     let peers = |texts: &[Vec<u8>]| -> Result<Vec<PeerId>, StoreError> {
         let peer = |text: &Vec<u8>| PeerId::parse(std::str::from_utf8(text).ok()?);
