@@ -173,6 +173,7 @@ impl Peer {
         // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
         let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
             Some(What::Digest) => How::Digest,
+            Some(What::HandedOver) => How::HandedOver,
             None if distro.responsible(&id.name) => How::Changes,
             _ => How::Whole,
         };

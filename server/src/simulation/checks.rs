@@ -14,8 +14,9 @@
 //!   - every node that knew of it was killed since;
 //!   - clocks differ by more than the time between its last beat and its leaving: which of the two was later can then
 //!     not be told;
-//!   - a node took it that did not see all others, in a cluster not all of which have the stream: plain Distro has no
-//!     words for a removal, and to whom another node was the owner meanwhile, its list is a copy that lacks something;
+//!   - a node took it that did not see all others, or that another one still has a list to offer to, in a cluster not all
+//!     of which have the stream: plain Distro has no words for a removal, and to whom another node was the owner
+//!     meanwhile, its list is a copy that lacks something;
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
 
@@ -162,21 +163,30 @@ impl Checks {
     }
 
     /// A request was answered by this node.
-    pub(super) fn ended(&self, call: &Call, open: &Open, to: usize, status: u16, node: &Node) {
+    ///
+    /// `others`: the other nodes that run.
+    pub(super) fn ended(&self, call: &Call, open: &Open, (to, node): (usize, &Node), status: u16, others: &[Host]) {
         let mut book = self.book.lock();
         if status != 200 {
             return;
         }
         if call.method == http::Method::DELETE {
             for client in clients_of(call) {
+                let id = service_of(client, self.services);
+                let is_ahead = |other: &Host| other.node.distro.is_to_offer(node.members.self_address(), &id);
                 let client = &mut book.clients[client];
                 client.removed_ms = elapsed_ms();
-                client.untold = !self.all_stream && node.members.ring().addresses().len() < self.nodes;
+                client.untold |= !self.all_stream
+                    && (node.members.ring().addresses().len() < self.nodes || others.iter().any(is_ahead));
             }
         }
         for client in &open.clients {
             book.clients[*client].created_ms = elapsed_ms();
-            if node.distro.responsible(&service_of(*client, self.services).name) {
+            let id = service_of(*client, self.services);
+            // A beat for what it does not have keeps nothing alive: the client is told so.
+            let has =
+                node.registry.get(&id).is_some_and(|service| service.read().ephemeral.contains_key(&key(*client)));
+            if has && node.distro.responsible(&id.name) {
                 book.heard.insert((to, *client), elapsed_ms());
             }
         }
@@ -196,7 +206,8 @@ impl Checks {
 
     /// Nothing is expected of it from now on.
     pub(super) fn is_unsure(&self, client: usize) {
-        self.book.lock().clients[client].state = State::Unsure;
+        let client = &mut self.book.lock().clients[client];
+        (client.state, client.untold) = (State::Unsure, false);
     }
 
     pub(super) fn left(&self, client: usize) {
@@ -277,6 +288,15 @@ impl Checks {
     }
 
     // === the end ===
+
+    /// Whether all hold the same at this moment.
+    pub(super) fn agree(&self, hosts: &[(usize, Host)]) -> bool {
+        (0..self.services).map(service).all(|id| {
+            let mut lists = hosts.iter().map(|(_, host)| shown(&host.node, &id));
+            let first = lists.next();
+            lists.all(|list| Some(list) == first)
+        })
+    }
 
     /// `over`: long enough after the last fault that whoever is gone must be nowhere.
     pub(super) fn final_state(&self, hosts: &[(usize, Host)], over: bool) {

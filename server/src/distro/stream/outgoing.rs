@@ -31,6 +31,8 @@ pub(in crate::distro) enum How {
     Changes,
     /// The whole list.
     Whole,
+    /// The whole list, and from when it was judged here ([`crate::naming::heard`]): to whom is responsible from now on.
+    HandedOver,
     /// The digest of the list, which is answered as behind by whoever has another list.
     Digest,
 }
@@ -121,7 +123,8 @@ impl Outgoing {
             }
             let base = if how == How::Digest { Some(&now) } else { told.map(|told| &told.list) };
             let gone = state.removals.since(told.map_or(0, |told| told.removals));
-            message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone);
+            let heard = (how == How::HandedOver).then(|| state.heard.to_tell());
+            message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone, heard);
             self.unsure.insert(id.clone());
             message.entries.push((id.clone(), Told { list: now, removals: state.removals.next() }));
         }
@@ -161,6 +164,7 @@ fn write_entry<'a>(
     list: &[(u64, &Instance)],
     sets: Option<(&Base, &Base)>,
     gone: impl Iterator<Item = (&'a InstanceKey, i64)>,
+    heard: Option<i64>,
 ) -> usize {
     let put: Vec<_> = list.iter().filter(|(one, _)| sets.is_none_or(|(told, _)| !told.contains(one))).collect();
     out.extend_from_slice(b"{\"namespace\":");
@@ -192,6 +196,10 @@ fn write_entry<'a>(
         datum::string(out, &key.cluster);
         let _ = write!(out, ",\"until\":{until}}}");
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if let Some(since) = heard {
+        let _ = write!(out, ",\"heard\":{since}");
+    }
+    out.push(b'}');
     put.len()
 }

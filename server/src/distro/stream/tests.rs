@@ -281,6 +281,7 @@ impl World {
         link.pending.extend(offers.keys().cloned());
         let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
             Some(What::Digest) => How::Digest,
+            Some(What::HandedOver) => How::HandedOver,
             None if distro.responsible(&id.name) => How::Changes,
             _ => How::Whole,
         };
