@@ -7,8 +7,8 @@
 //! count from the takeover, unless that one told its beats ([`super::heard`]). Official nodes judge the copy and empty
 //! live services (compat/spec/distro.md §9.2).
 //!
-//! An instance that was unhealthy when it was taken over does not begin anew: Tandem nodes tell each other at once what
-//! becomes unhealthy or lives again, with its last beat, so the silence of what is unhealthy in the copy is known.
+//! An instance that was unhealthy when it was taken over does not begin anew, but goes on from there: Tandem nodes tell
+//! each other at once what becomes unhealthy or lives again.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -39,7 +39,7 @@ const IP_DELETE_TIMEOUT_DEFAULT_MS: i64 = 30_000;
 /// Whether this node is responsible for a grouped service name.
 pub type Responsible = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// Whether every other member tells at once, with the last beat, which instances become unhealthy or live again.
+/// Whether every other member tells at once which instances become unhealthy or live again.
 pub type HealthIsTold = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Judges beats.
@@ -179,8 +179,13 @@ impl Expiry {
     fn look_at(&self, service: &Service, found_unhealthy: &mut HashSet<InstanceKey>, now: i64) {
         let health_is_told = (self.health_is_told)();
         let since = |heard: &Heard, key: &InstanceKey, instance: &Instance, found: &HashSet<InstanceKey>| {
-            let known = health_is_told && !instance.healthy && heard.is_settled(now) && !found.contains(key);
-            if known || is_broken(Flaw::JudgesCopies) { i64::MIN } else { heard.since(now) }
+            if is_broken(Flaw::JudgesCopies) {
+                0
+            } else if health_is_told && !instance.healthy && !found.contains(key) {
+                heard.since_if_silent(heart_beat_timeout(instance), now)
+            } else {
+                heard.since(now)
+            }
         };
         let is_overdue = {
             let state = service.read();
@@ -232,7 +237,7 @@ impl Expiry {
         let silent = now - instance.last_beat.max(since);
         if self.remove && silent > instance.meta_millis(IP_DELETE_TIMEOUT, IP_DELETE_TIMEOUT_DEFAULT_MS) {
             Verdict::Gone
-        } else if instance.healthy && silent > instance.meta_millis(HEART_BEAT_TIMEOUT, HEART_BEAT_TIMEOUT_DEFAULT_MS) {
+        } else if instance.healthy && silent > heart_beat_timeout(instance) {
             Verdict::Unhealthy
         } else {
             Verdict::Alive
@@ -249,6 +254,11 @@ enum Verdict {
     Unhealthy,
     /// To be removed.
     Gone,
+}
+
+/// Without a beat for this long it is unhealthy, ms.
+fn heart_beat_timeout(instance: &Instance) -> i64 {
+    instance.meta_millis(HEART_BEAT_TIMEOUT, HEART_BEAT_TIMEOUT_DEFAULT_MS)
 }
 
 async fn until(instant: Option<Instant>) {
@@ -345,15 +355,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_unhealthy_before_the_takeover_does_not_begin_anew_where_that_is_told() {
+    fn what_was_unhealthy_before_the_takeover_goes_on_from_there_where_that_is_told() {
         for told in [true, false] {
             let (mut expiry, service) = expiry(true);
             expiry.health_is_told = Box::new(move || told);
             put(&expiry, &service, vec![Instance { healthy: false, ..instance(1, 80_000) }, instance(2, 0)]);
-            look(&expiry, &service, 100_000, &mut HashSet::new(), 104_999);
+            let mut found = HashSet::new();
+            look(&expiry, &service, 100_000, &mut found, 115_000);
             assert_eq!(seen(&service), [(1, false), (2, true)]);
-            look(&expiry, &service, 100_000, &mut HashSet::new(), 110_001);
-            let left: &[_] = if told { &[(2, true)] } else { &[(1, false), (2, true)] };
+            look(&expiry, &service, 100_000, &mut found, 115_001);
+            let left: &[_] = if told { &[(2, false)] } else { &[(1, false), (2, false)] };
             assert_eq!(seen(&service), left, "{told}");
         }
     }

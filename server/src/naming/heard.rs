@@ -35,12 +35,12 @@ impl Heard {
 
     /// Beats are taken to be no older than this; all ms since the epoch.
     pub fn since(&self, now: i64) -> i64 {
-        if self.is_settled(now) { self.since } else { self.taken_at }
+        if now - self.taken_at >= SETTLING_MS { self.since } else { self.taken_at }
     }
 
-    /// Whether the takeover is long enough ago.
-    pub fn is_settled(&self, now: i64) -> bool {
-        now - self.taken_at >= SETTLING_MS
+    /// The same of an instance that had been silent for so long (ms) when this node took over.
+    pub fn since_if_silent(&self, silent: i64, now: i64) -> i64 {
+        self.since(now).min(self.taken_at.saturating_sub(silent))
     }
 
     /// What to tell the next one that is responsible.
@@ -58,6 +58,7 @@ mod tests {
         let mut heard = Heard::default();
         heard.taken_over(100_000);
         assert_eq!((heard.since(100_001), heard.since(150_000), heard.to_tell()), (100_000, 100_000, 100_000));
+        assert_eq!((heard.since_if_silent(15_000, 100_001), heard.since_if_silent(15_000, 150_000)), (85_000, 85_000));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! - who beats is on every node, and healthy;
 //! - who has left, and was told so, is nowhere, even before its record would have expired; unless
 //!   - every node that knew of it was killed since;
+//!   - an earlier request of its that nobody waited for any more was taken by a node just then;
 //!   - clocks differ by more than the time between its last beat and its leaving: which of the two was later can then
 //!     not be told;
 //!   - a node took it that did not see all others, or that another one still has a list to offer to, in a cluster not all
@@ -207,16 +208,14 @@ impl Checks {
     /// Nothing is expected of it from now on.
     pub(super) fn is_unsure(&self, client: usize) {
         let client = &mut self.book.lock().clients[client];
-        (client.state, client.untold) = (State::Unsure, false);
+        (client.state, client.untold, client.removed_ms) = (State::Unsure, false, 0);
     }
 
     pub(super) fn left(&self, client: usize) {
         let mut book = self.book.lock();
         let none_on_its_way = book.open.get(&client).is_none_or(|count| *count == 0);
         let known = &book.clients[client];
-        let surely = none_on_its_way
-            && !known.untold
-            && (self.skew_ms == 0 || known.created_ms + self.skew_ms < known.removed_ms);
+        let surely = none_on_its_way && !known.untold && known.created_ms + self.skew_ms < known.removed_ms;
         book.clients[client].state = State::Left { surely };
     }
 
@@ -235,8 +234,12 @@ impl Checks {
         // What it alone knew is lost with it.
         for (number, client) in book.clients.iter_mut().enumerate() {
             let (id, key) = (service_of(number, self.services), key(number));
-            if let State::Left { surely } = &mut client.state {
-                *surely &= others.iter().any(|(_, host)| host.node.registry.remembers_removal(&id, &key));
+            let known = || others.iter().any(|(_, host)| host.node.registry.remembers_removal(&id, &key));
+            match &mut client.state {
+                State::Left { surely } => *surely &= known(),
+                // The answer is on its way.
+                State::Unsure if client.removed_ms > 0 => client.untold |= !known(),
+                _ => {}
             }
         }
     }

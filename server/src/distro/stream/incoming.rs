@@ -124,6 +124,8 @@ impl Distro {
         let Some(since) = entry.since else {
             self.received(&id);
             let merged = self.apply(&id, put, gone, trust);
+            // Again: what is written to a peer meanwhile may or may not have it.
+            self.received(&id);
             if let Some(since) = entry.heard.filter(|_| self.was_responsible(&id, trust, sender))
                 && let Some(service) = self.registry.get(&id)
             {

@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
+use tokio::time::Instant;
+
 use super::super::datum;
 use super::Answer;
 use super::fingerprint::{self, Digest};
@@ -20,6 +22,8 @@ type Base = HashSet<u64>;
 #[derive(Debug)]
 struct Told {
     list: Base,
+    /// When that was read here.
+    at: Instant,
     /// Removals before this number, see [`crate::naming::removals`].
     removals: u64,
 }
@@ -84,13 +88,15 @@ impl Outgoing {
 
     /// The next message, of the services that `pending` names in turn, and how many of them it settles: those that
     /// are in it, that the peer has as they are, or that are gone. It ends when it holds `services_max` or
-    /// `bytes_max`. `how` tells how each is told.
+    /// `bytes_max`. `how` tells how each is told, `received` when a list of it last came from a peer: that one may have
+    /// changed what it had been told.
     pub(in crate::distro) fn next<'a>(
         &mut self,
         registry: &Registry,
         pending: impl Iterator<Item = &'a ServiceId>,
         (services_max, bytes_max): (usize, usize),
         how: impl Fn(&ServiceId) -> How,
+        received: impl Fn(&ServiceId) -> Option<Instant>,
     ) -> (Message, usize) {
         let mut message = Message::default();
         let mut settled = 0;
@@ -111,8 +117,8 @@ impl Outgoing {
                 self.forget(id);
                 continue;
             };
-            let how = how(id);
-            let told = self.told.get(id).filter(|_| how == How::Changes);
+            let (how, at) = (how(id), Instant::now());
+            let told = self.told.get(id).filter(|told| how == How::Changes && received(id).is_none_or(|at| at < told.at));
             let list: Vec<_> = state.ephemeral.values().map(|one| (fingerprint::of(one), one)).collect();
             let now: Base = list.iter().map(|(one, _)| *one).collect();
             if told.is_some_and(|told| told.list == now) && !self.unsure.contains(id) {
@@ -126,7 +132,7 @@ impl Outgoing {
             let heard = (how == How::HandedOver).then(|| state.heard.to_tell());
             message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone, heard);
             self.unsure.insert(id.clone());
-            message.entries.push((id.clone(), Told { list: now, removals: state.removals.next() }));
+            message.entries.push((id.clone(), Told { list: now, at, removals: state.removals.next() }));
         }
         message.body.extend_from_slice(b"]}");
         if message.entries.is_empty() {
