@@ -118,7 +118,8 @@ impl Outgoing {
                 continue;
             };
             let (how, at) = (how(id), Instant::now());
-            let told = self.told.get(id).filter(|told| how == How::Changes && received(id).is_none_or(|at| at < told.at));
+            let told =
+                self.told.get(id).filter(|told| how == How::Changes && received(id).is_none_or(|at| at < told.at));
             let list: Vec<_> = state.ephemeral.values().map(|one| (fingerprint::of(one), one)).collect();
             let now: Base = list.iter().map(|(one, _)| *one).collect();
             if told.is_some_and(|told| told.list == now) && !self.unsure.contains(id) {

@@ -290,7 +290,8 @@ impl World {
         }
         link.offers = offers.clone();
         let registry = &self.nodes[link.from].registry;
-        let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how, |id| distro.receipt(id));
+        let (message, settled) =
+            link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how, |id| distro.receipt(id));
         let settled: Vec<ServiceId> = link.pending.drain(..settled).collect();
         let unsent = settled.iter().filter(|id| !message.services().any(|sent| sent == *id));
         distro.hand_over.done(self.nodes[link.to].members.self_address(), &link.offers, unsent);
