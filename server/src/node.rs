@@ -178,7 +178,10 @@ impl Node {
         let distro = Arc::clone(&self.distro);
         let responsible = Box::new(move |service: &str| distro.responsible(service));
         let switches = Arc::clone(&self.switches);
-        let expiry = Expiry::new(Arc::clone(&self.registry), responsible, switches, naming.expire_instance);
+        let members = Arc::clone(&self.members);
+        let health_is_told = Box::new(move || members.all_stream());
+        let registry = Arc::clone(&self.registry);
+        let expiry = Expiry::new(registry, responsible, health_is_told, switches, naming.expire_instance);
         self.tasks.spawn("expiry", expiry.run(self.members.subscribe()));
         let clean = CleanSettings {
             enabled: naming.empty_service_auto_clean,

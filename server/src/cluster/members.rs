@@ -114,6 +114,12 @@ impl Members {
         Some(version(&self.self_address)?.min(version(address)?))
     }
 
+    /// Whether the peer stream is spoken with every other member.
+    pub fn all_stream(&self) -> bool {
+        let list = self.list.read();
+        list.values().all(|member| member.stream_version().is_some())
+    }
+
     /// The members that are UP or SUSPICIOUS.
     pub fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.borrow())

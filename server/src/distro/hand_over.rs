@@ -41,6 +41,8 @@ pub(super) enum What {
     Digest,
     /// All of it.
     Whole,
+    /// All of it, from whom was responsible.
+    HandedOver,
 }
 
 /// What is to be handed over, and since when.
@@ -109,7 +111,11 @@ impl HandOver {
     pub(super) fn differ(&self, heir: &str, ids: &[ServiceId]) {
         if let Some(offers) = self.state.lock().offers.get_mut(heir) {
             for id in ids {
-                offers.entry(id.clone()).and_modify(|offer| offer.what = What::Whole);
+                offers.entry(id.clone()).and_modify(|offer| {
+                    if offer.what == What::Digest {
+                        offer.what = What::Whole;
+                    }
+                });
             }
         }
     }
@@ -156,7 +162,7 @@ impl Distro {
             let id = service.id();
             let (former, heir) = (before.owner(&id.name), now.owner(&id.name));
             let Some(heir) = heir.filter(|heir| *heir != own && former != Some(*heir)) else { continue };
-            let what = if former == Some(own) { What::Whole } else { What::Digest };
+            let what = if former == Some(own) { What::HandedOver } else { What::Digest };
             let understood = self.understands(heir, what);
             let known = {
                 let list = service.read();
@@ -177,7 +183,7 @@ impl Distro {
     fn understands(&self, heir: &str, what: What) -> bool {
         !self.members.has_reported(heir)
             || match what {
-                What::Whole => self.members.is_tandem(heir),
+                What::Whole | What::HandedOver => self.members.is_tandem(heir),
                 // Plain Distro has no way to say that a list is a mere copy.
                 What::Digest => self.members.stream_version(heir).is_some(),
             }

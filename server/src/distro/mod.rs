@@ -170,6 +170,12 @@ impl Distro {
         found
     }
 
+    /// Whether this peer was not told yet what we have of a service that moved to it.
+    #[cfg(test)]
+    pub(crate) fn is_to_offer(&self, peer: &str, id: &ServiceId) -> bool {
+        self.hand_over.offers(peer).contains_key(id)
+    }
+
     fn receipt(&self, id: &ServiceId) -> Option<Instant> {
         self.receipts.lock().get(id).copied()
     }

@@ -109,6 +109,8 @@ impl Peer {
     async fn run(mut self) {
         loop {
             if self.pending.is_empty() {
+                // What failed last has gone or come to nothing since; the next failure is a first one.
+                (self.failures, self.refusals) = (0, 0);
                 self.gather().await;
                 self.waiting_since = Instant::now();
             } else {
@@ -173,11 +175,12 @@ impl Peer {
         // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
         let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
             Some(What::Digest) => How::Digest,
+            Some(What::HandedOver) => How::HandedOver,
             None if distro.responsible(&id.name) => How::Changes,
             _ => How::Whole,
         };
         let limits = (distro.settings.batch_sync_key_count.max(1), REQUEST_BYTES_MAX);
-        self.outgoing.next(&distro.registry, self.pending.iter(), limits, how)
+        self.outgoing.next(&distro.registry, self.pending.iter(), limits, how, |id| distro.receipt(id))
     }
 
     /// Whole lists, as official nodes send them.

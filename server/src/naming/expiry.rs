@@ -4,11 +4,14 @@
 //! Every service is looked at once in [`PERIOD`], counted from when it appeared here, as official nodes do; one task
 //! keeps all services in a heap. Only services this node is responsible for are judged, by the beats it received
 //! itself: a copy of `lastBeat` is as old as the last change of the list, so instances taken over from another node
-//! count from the takeover. Official nodes judge the copy and empty live services
-//! (compat/spec/distro.md §9.2).
+//! count from the takeover, unless that one told its beats ([`super::heard`]). Official nodes judge the copy and empty
+//! live services (compat/spec/distro.md §9.2).
+//!
+//! An instance that was unhealthy when it was taken over does not begin anew, but goes on from there: Tandem nodes tell
+//! each other at once what becomes unhealthy or lives again.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +19,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::changes::Change;
-use super::instance::{HEART_BEAT_TIMEOUT, IP_DELETE_TIMEOUT, Instance};
+use super::heard::Heard;
+use super::instance::{HEART_BEAT_TIMEOUT, IP_DELETE_TIMEOUT, Instance, InstanceKey};
 use super::registry::Registry;
 use super::service::{Service, ServiceId};
 use super::switches::Switches;
@@ -35,10 +39,14 @@ const IP_DELETE_TIMEOUT_DEFAULT_MS: i64 = 30_000;
 /// Whether this node is responsible for a grouped service name.
 pub type Responsible = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// Whether every other member tells at once which instances become unhealthy or live again.
+pub type HealthIsTold = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Judges beats.
 pub struct Expiry {
     registry: Arc<Registry>,
     responsible: Responsible,
+    health_is_told: HealthIsTold,
     /// `healthCheckEnabled` off: nothing becomes unhealthy or is removed.
     switches: Arc<Switches>,
     /// `nacos.naming.expireInstance`: off, instances become unhealthy and stay.
@@ -52,19 +60,25 @@ impl std::fmt::Debug for Expiry {
 }
 
 /// What is remembered of a service between two looks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Watched {
     responsible: bool,
-    /// Beats are taken to be no older than this, ms since the epoch: when the list came from elsewhere.
-    since: i64,
+    /// What this node itself found unhealthy since it took over.
+    found_unhealthy: HashSet<InstanceKey>,
     /// When it is looked at next; an entry of the heap that says otherwise is left over from a service of that name.
     next: Instant,
 }
 
 impl Expiry {
     /// The switches are read at every look; `remove` is the setting `nacos.naming.expireInstance`.
-    pub fn new(registry: Arc<Registry>, responsible: Responsible, switches: Arc<Switches>, remove: bool) -> Self {
-        Expiry { registry, responsible, switches, remove }
+    pub fn new(
+        registry: Arc<Registry>,
+        responsible: Responsible,
+        health_is_told: HealthIsTold,
+        switches: Arc<Switches>,
+        remove: bool,
+    ) -> Self {
+        Expiry { registry, responsible, health_is_told, switches, remove }
     }
 
     /// Runs until dropped. `moved` changes whenever responsibility may have moved.
@@ -74,7 +88,7 @@ impl Expiry {
         let mut due: BinaryHeap<Reverse<(Instant, ServiceId)>> = BinaryHeap::new();
         for service in self.registry.services() {
             // Loaded from a peer before this task began.
-            self.watch(&mut watched, &mut due, service.id(), now_ms());
+            self.watch(&mut watched, &mut due, service.id());
         }
         loop {
             let next = due.peek().map(|Reverse((instant, _))| *instant + GRAIN);
@@ -89,7 +103,7 @@ impl Expiry {
                         } else {
                             // Also for a service that was first heard of here: a peer's list with older copies of
                             // beats may come right after.
-                            self.watch(&mut watched, &mut due, &id, now_ms());
+                            self.watch(&mut watched, &mut due, &id);
                         }
                     }
                 }
@@ -98,11 +112,7 @@ impl Expiry {
                         std::future::pending::<()>().await;
                     }
                     for (id, one) in &mut watched {
-                        let responsible = (self.responsible)(&id.name);
-                        if responsible && !one.responsible {
-                            one.since = now_ms();
-                        }
-                        one.responsible = responsible;
+                        self.follow_responsibility(id, one);
                     }
                 }
             }
@@ -114,14 +124,30 @@ impl Expiry {
         watched: &mut HashMap<ServiceId, Watched>,
         due: &mut BinaryHeap<Reverse<(Instant, ServiceId)>>,
         id: &ServiceId,
-        since: i64,
     ) {
         if watched.contains_key(id) {
             return;
         }
         let next = Instant::now() + PERIOD;
-        watched.insert(id.clone(), Watched { responsible: (self.responsible)(&id.name), since, next });
+        let responsible = (self.responsible)(&id.name);
+        watched.insert(id.clone(), Watched { responsible, found_unhealthy: HashSet::new(), next });
         due.push(Reverse((next, id.clone())));
+        self.take_over(id);
+    }
+
+    fn follow_responsibility(&self, id: &ServiceId, one: &mut Watched) {
+        let responsible = (self.responsible)(&id.name);
+        if responsible && !one.responsible {
+            one.found_unhealthy.clear();
+            self.take_over(id);
+        }
+        one.responsible = responsible;
+    }
+
+    fn take_over(&self, id: &ServiceId) {
+        if let Some(service) = self.registry.get(id) {
+            self.registry.update(&service, |state| (state.heard.taken_over(now_ms()), Change::default()));
+        }
     }
 
     fn look_at_due(
@@ -140,31 +166,43 @@ impl Expiry {
             if !service.read().removals.is_empty() {
                 self.registry.update(&service, |state| (state.removals.forget_old(now_ms()), Change::default()));
             }
-            let responsible = (self.responsible)(&id.name);
-            if responsible && !one.responsible {
-                one.since = now_ms();
-            }
-            one.responsible = responsible;
-            if (responsible || is_broken(Flaw::JudgesOthers)) && self.switches.get().health_check_enabled {
-                let since = if is_broken(Flaw::JudgesCopies) { 0 } else { one.since };
-                self.look_at(&service, since, now_ms());
+            self.follow_responsibility(&id, one);
+            if (one.responsible || is_broken(Flaw::JudgesOthers)) && self.switches.get().health_check_enabled {
+                self.look_at(&service, &mut one.found_unhealthy, now_ms());
             }
             one.next = now + PERIOD;
             due.push(Reverse((one.next, id)));
         }
     }
 
-    /// Marks and removes what is overdue at `now`; beats count as no older than `since`. ms since the epoch.
-    fn look_at(&self, service: &Service, since: i64, now: i64) {
-        let any = service.read().ephemeral.values().any(|one| self.verdict(one, since, now) != Verdict::Alive);
-        if !any {
+    /// Marks and removes what is overdue at `now`, ms since the epoch.
+    fn look_at(&self, service: &Service, found_unhealthy: &mut HashSet<InstanceKey>, now: i64) {
+        let health_is_told = (self.health_is_told)();
+        let since = |heard: &Heard, key: &InstanceKey, instance: &Instance, found: &HashSet<InstanceKey>| {
+            if is_broken(Flaw::JudgesCopies) {
+                0
+            } else if health_is_told && !instance.healthy && !found.contains(key) {
+                heard.since_if_silent(heart_beat_timeout(instance), now)
+            } else {
+                heard.since(now)
+            }
+        };
+        let is_overdue = {
+            let state = service.read();
+            let overdue = |(key, one): (&InstanceKey, &Instance)| {
+                self.verdict(one, since(&state.heard, key, one, found_unhealthy), now) != Verdict::Alive
+            };
+            state.ephemeral.iter().any(overdue)
+        };
+        if !is_overdue {
             return;
         }
         self.registry.update(service, |state| {
             service.keep_checksum(state);
             let mut change = Change::default();
-            let removals = &mut state.removals;
+            let (heard, removals) = (&state.heard, &mut state.removals);
             state.ephemeral.retain(|key, instance| {
+                let since = since(heard, key, instance, found_unhealthy);
                 let verdict = self.verdict(instance, since, now);
                 if verdict == Verdict::Alive {
                     return true;
@@ -173,6 +211,7 @@ impl Expiry {
                     tracing::info!(service = %service.id().name, ip = instance.ip, port = instance.port,
                         last_beat_ms = now - instance.last_beat, "disabled: no beat");
                     instance.healthy = false;
+                    found_unhealthy.insert(key.clone());
                     change.health = true;
                 }
                 let stays = verdict != Verdict::Gone;
@@ -185,6 +224,7 @@ impl Expiry {
                 }
                 stays
             });
+            found_unhealthy.retain(|key| state.ephemeral.get(key).is_some_and(|one| !one.healthy));
             state.last_modified = now;
             ((), change)
         });
@@ -197,7 +237,7 @@ impl Expiry {
         let silent = now - instance.last_beat.max(since);
         if self.remove && silent > instance.meta_millis(IP_DELETE_TIMEOUT, IP_DELETE_TIMEOUT_DEFAULT_MS) {
             Verdict::Gone
-        } else if instance.healthy && silent > instance.meta_millis(HEART_BEAT_TIMEOUT, HEART_BEAT_TIMEOUT_DEFAULT_MS) {
+        } else if instance.healthy && silent > heart_beat_timeout(instance) {
             Verdict::Unhealthy
         } else {
             Verdict::Alive
@@ -214,6 +254,11 @@ enum Verdict {
     Unhealthy,
     /// To be removed.
     Gone,
+}
+
+/// Without a beat for this long it is unhealthy, ms.
+fn heart_beat_timeout(instance: &Instance) -> i64 {
+    instance.meta_millis(HEART_BEAT_TIMEOUT, HEART_BEAT_TIMEOUT_DEFAULT_MS)
 }
 
 async fn until(instant: Option<Instant>) {
@@ -235,11 +280,21 @@ mod tests {
     fn expiry(remove: bool) -> (Expiry, Arc<Service>) {
         let registry = Arc::new(Registry::new());
         let service = registry.get_or_create(&ServiceId::new("public", "g@@x"), || ServiceState::new("g"));
-        (Expiry::new(registry, Box::new(|_| true), Arc::new(Switches::default()), remove), service)
+        let switches = Arc::new(Switches::default());
+        (Expiry::new(registry, Box::new(|_| true), Box::new(|| true), switches, remove), service)
     }
 
     fn put(expiry: &Expiry, service: &Service, instances: Vec<Instance>) {
         expiry.registry.replace_ephemeral(service, instances);
+    }
+
+    /// Looks as a node that has been responsible since then.
+    fn look(expiry: &Expiry, service: &Service, since: i64, found: &mut HashSet<InstanceKey>, now: i64) {
+        expiry.registry.update(service, |state| {
+            state.heard = Heard::default();
+            (state.heard.taken_over(since), Change::default())
+        });
+        expiry.look_at(service, found, now);
     }
 
     fn seen(service: &Service) -> Vec<(i32, bool)> {
@@ -252,7 +307,7 @@ mod tests {
         let now = 1_000_000;
         let list = [(1, 15_000), (2, 15_001), (3, 30_000), (4, 30_001)];
         put(&expiry, &service, list.map(|(port, silent)| instance(port, now - silent)).to_vec());
-        expiry.look_at(&service, 0, now);
+        look(&expiry, &service, 0, &mut HashSet::new(), now);
         assert_eq!(seen(&service), [(1, true), (2, false), (3, false)]);
     }
 
@@ -278,9 +333,9 @@ mod tests {
                 marked,
             ],
         );
-        expiry.look_at(&service, 0, 3_000);
+        look(&expiry, &service, 0, &mut HashSet::new(), 3_000);
         assert_eq!(seen(&service), [(1, false), (3, true), (4, true), (5, true)]);
-        expiry.look_at(&service, 0, 40_000);
+        look(&expiry, &service, 0, &mut HashSet::new(), 40_000);
         assert_eq!(seen(&service), [(4, true), (5, true)]);
     }
 
@@ -288,19 +343,37 @@ mod tests {
     fn a_takeover_counts_from_the_takeover() {
         let (expiry, service) = expiry(true);
         put(&expiry, &service, vec![instance(1, 0)]);
-        expiry.look_at(&service, 100_000, 115_000);
+        let mut found = HashSet::new();
+        look(&expiry, &service, 100_000, &mut found, 115_000);
         assert_eq!(seen(&service), [(1, true)]);
-        expiry.look_at(&service, 100_000, 115_001);
+        look(&expiry, &service, 100_000, &mut found, 115_001);
         assert_eq!(seen(&service), [(1, false)]);
-        expiry.look_at(&service, 100_000, 130_001);
+        look(&expiry, &service, 100_000, &mut found, 130_000);
+        assert_eq!(seen(&service), [(1, false)]);
+        look(&expiry, &service, 100_000, &mut found, 130_001);
         assert!(seen(&service).is_empty());
+    }
+
+    #[test]
+    fn what_was_unhealthy_before_the_takeover_goes_on_from_there_where_that_is_told() {
+        for told in [true, false] {
+            let (mut expiry, service) = expiry(true);
+            expiry.health_is_told = Box::new(move || told);
+            put(&expiry, &service, vec![Instance { healthy: false, ..instance(1, 80_000) }, instance(2, 0)]);
+            let mut found = HashSet::new();
+            look(&expiry, &service, 100_000, &mut found, 115_000);
+            assert_eq!(seen(&service), [(1, false), (2, true)]);
+            look(&expiry, &service, 100_000, &mut found, 115_001);
+            let left: &[_] = if told { &[(2, false)] } else { &[(1, false), (2, false)] };
+            assert_eq!(seen(&service), left, "{told}");
+        }
     }
 
     #[test]
     fn without_removal_instances_stay_unhealthy() {
         let (expiry, service) = expiry(false);
         put(&expiry, &service, vec![instance(1, 0)]);
-        expiry.look_at(&service, 0, 100_000);
+        look(&expiry, &service, 0, &mut HashSet::new(), 100_000);
         assert_eq!(seen(&service), [(1, false)]);
     }
 
@@ -317,13 +390,15 @@ mod tests {
             service
         };
         let (own, other) = (put("g@@own"), put("g@@other"));
+        let switches = Arc::new(Switches::default());
         let expiry =
-            Expiry::new(registry.clone(), Box::new(|name| name == "g@@own"), Arc::new(Switches::default()), true);
+            Expiry::new(registry.clone(), Box::new(|name| name == "g@@own"), Box::new(|| false), switches, true);
         let mut changes = registry.subscribe();
         let mut watched = HashMap::new();
         let mut due = BinaryHeap::new();
         for service in [&own, &other] {
-            expiry.watch(&mut watched, &mut due, service.id(), 0);
+            expiry.watch(&mut watched, &mut due, service.id());
+            registry.update(service, |state| (state.heard = Heard::default(), Change::default()));
         }
         let now = Instant::now();
         watched.values_mut().for_each(|one: &mut Watched| one.next = now);

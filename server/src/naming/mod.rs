@@ -6,7 +6,7 @@
 //! - [`registry`]: all services; every change goes through it
 //! - [`changes`]: who wants to know, told at once, without a queue that can grow
 //! - [`push`]: consumers told by UDP
-//! - [`expiry`]: instances whose beats stop
+//! - [`expiry`]: instances whose beats stop; [`heard`]: from when silence counts
 //! - [`removals`]: which instances were taken away a short time ago
 //! - [`instances`], [`beat`], [`metadata_batch`]: writes to instances
 //! - [`services`], [`clusters`]: writes to services and clusters
@@ -31,6 +31,7 @@ pub mod consistency;
 pub mod error;
 pub mod expiry;
 pub mod health_checker;
+pub mod heard;
 pub mod instance;
 pub mod instance_id;
 pub mod instances;

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::checksum;
+use super::heard::Heard;
 use super::instance::{Instance, InstanceKey, Metadata};
 use super::removals::Removals;
 use super::view::ServiceView;
@@ -144,6 +145,8 @@ pub struct ServiceState {
     pub ephemeral: Instances,
     /// What was taken out of that list, for lists of other nodes that do not know it yet.
     pub removals: Removals,
+    /// From when the silence of those instances counts here.
+    pub heard: Heard,
     /// Instances kept by consensus.
     pub persistent: Instances,
     /// How many persistent and ephemeral instances the last write of this node's own had in hand, the one it took out
@@ -171,6 +174,7 @@ impl ServiceState {
             recorded_clusters: 0,
             ephemeral: Instances::new(),
             removals: Removals::default(),
+            heard: Heard::default(),
             persistent: Instances::new(),
             held: [0; 2],
             has_datum: false,

@@ -12,10 +12,12 @@
 //! - who beats is on every node, and healthy;
 //! - who has left, and was told so, is nowhere, even before its record would have expired; unless
 //!   - every node that knew of it was killed since;
+//!   - an earlier request of its that nobody waited for any more was taken by a node just then;
 //!   - clocks differ by more than the time between its last beat and its leaving: which of the two was later can then
 //!     not be told;
-//!   - a node took it that did not see all others, in a cluster not all of which have the stream: plain Distro has no
-//!     words for a removal, and to whom another node was the owner meanwhile, its list is a copy that lacks something;
+//!   - a node took it that did not see all others, or that another one still has a list to offer to, in a cluster not all
+//!     of which have the stream: plain Distro has no words for a removal, and to whom another node was the owner
+//!     meanwhile, its list is a copy that lacks something;
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
 
@@ -162,21 +164,30 @@ impl Checks {
     }
 
     /// A request was answered by this node.
-    pub(super) fn ended(&self, call: &Call, open: &Open, to: usize, status: u16, node: &Node) {
+    ///
+    /// `others`: the other nodes that run.
+    pub(super) fn ended(&self, call: &Call, open: &Open, (to, node): (usize, &Node), status: u16, others: &[Host]) {
         let mut book = self.book.lock();
         if status != 200 {
             return;
         }
         if call.method == http::Method::DELETE {
             for client in clients_of(call) {
+                let id = service_of(client, self.services);
+                let is_ahead = |other: &Host| other.node.distro.is_to_offer(node.members.self_address(), &id);
                 let client = &mut book.clients[client];
                 client.removed_ms = elapsed_ms();
-                client.untold = !self.all_stream && node.members.ring().addresses().len() < self.nodes;
+                client.untold |= !self.all_stream
+                    && (node.members.ring().addresses().len() < self.nodes || others.iter().any(is_ahead));
             }
         }
         for client in &open.clients {
             book.clients[*client].created_ms = elapsed_ms();
-            if node.distro.responsible(&service_of(*client, self.services).name) {
+            let id = service_of(*client, self.services);
+            // A beat for what it does not have keeps nothing alive: the client is told so.
+            let has =
+                node.registry.get(&id).is_some_and(|service| service.read().ephemeral.contains_key(&key(*client)));
+            if has && node.distro.responsible(&id.name) {
                 book.heard.insert((to, *client), elapsed_ms());
             }
         }
@@ -196,16 +207,15 @@ impl Checks {
 
     /// Nothing is expected of it from now on.
     pub(super) fn is_unsure(&self, client: usize) {
-        self.book.lock().clients[client].state = State::Unsure;
+        let client = &mut self.book.lock().clients[client];
+        (client.state, client.untold, client.removed_ms) = (State::Unsure, false, 0);
     }
 
     pub(super) fn left(&self, client: usize) {
         let mut book = self.book.lock();
         let none_on_its_way = book.open.get(&client).is_none_or(|count| *count == 0);
         let known = &book.clients[client];
-        let surely = none_on_its_way
-            && !known.untold
-            && (self.skew_ms == 0 || known.created_ms + self.skew_ms < known.removed_ms);
+        let surely = none_on_its_way && !known.untold && known.created_ms + self.skew_ms < known.removed_ms;
         book.clients[client].state = State::Left { surely };
     }
 
@@ -224,8 +234,12 @@ impl Checks {
         // What it alone knew is lost with it.
         for (number, client) in book.clients.iter_mut().enumerate() {
             let (id, key) = (service_of(number, self.services), key(number));
-            if let State::Left { surely } = &mut client.state {
-                *surely &= others.iter().any(|(_, host)| host.node.registry.remembers_removal(&id, &key));
+            let known = || others.iter().any(|(_, host)| host.node.registry.remembers_removal(&id, &key));
+            match &mut client.state {
+                State::Left { surely } => *surely &= known(),
+                // The answer is on its way.
+                State::Unsure if client.removed_ms > 0 => client.untold |= !known(),
+                _ => {}
             }
         }
     }
@@ -277,6 +291,15 @@ impl Checks {
     }
 
     // === the end ===
+
+    /// Whether all hold the same at this moment.
+    pub(super) fn agree(&self, hosts: &[(usize, Host)]) -> bool {
+        (0..self.services).map(service).all(|id| {
+            let mut lists = hosts.iter().map(|(_, host)| shown(&host.node, &id));
+            let first = lists.next();
+            lists.all(|list| Some(list) == first)
+        })
+    }
 
     /// `over`: long enough after the last fault that whoever is gone must be nowhere.
     pub(super) fn final_state(&self, hosts: &[(usize, Host)], over: bool) {

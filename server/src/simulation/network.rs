@@ -116,6 +116,13 @@ impl Network {
         }
     }
 
+    /// Writes down what is no part of the digest: it holds names that nodes make up.
+    fn note(&self, what: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.state.lock().log {
+            log.push(format!("{:>7} {}", elapsed_ms(), what()));
+        }
+    }
+
     pub(super) fn log(&self) -> Vec<String> {
         self.state.lock().log.clone().unwrap_or_default()
     }
@@ -251,7 +258,11 @@ impl Network {
         let Some(done) = self.serve(from, to, number, &host, &call, &mut answer).await else {
             return drop(answer.send(Err(broken())));
         };
-        self.checks.ended(&call, &open, to, done.status().as_u16(), &host.node);
+        let others: Vec<Host> = {
+            let state = self.state.lock();
+            state.hosts.iter().filter(|(other, _)| **other != to).map(|(_, host)| host.clone()).collect()
+        };
+        self.checks.ended(&call, &open, (to, &host.node), done.status().as_u16(), &others);
         drop(open);
         match self.draw(to, from) {
             Way::Takes(takes) => sleep(takes).await,
@@ -285,6 +296,10 @@ impl Network {
         *request.headers_mut() = call.headers.clone();
         request.headers_mut().entry("host").or_insert(http::HeaderValue::from_static("node"));
         self.tell(|| format!("#{number} {} > {to}: {} /{path}", name(from), call.method));
+        let is_list = path.contains("/distro/datum") || path.contains("/distro/tandem/changes");
+        if is_list {
+            self.note(|| format!("#{number} takes {}", in_short(&call.body)));
+        }
         let (parts, ()) = request.into_parts();
         let (node, body) = (Arc::clone(&host.node), call.body.clone());
         let network = Arc::clone(&host.process.network);
@@ -309,10 +324,31 @@ impl Network {
             }
         };
         self.tell(|| format!("#{number} {} {}", response.status, response.body.len()));
+        if is_list {
+            self.note(|| format!("#{number} gives {}", in_short(&response.body)));
+        }
         let mut answer = http::Response::new(AnswerBody::Whole(response.body));
         *answer.status_mut() = http::StatusCode::from_u16(response.status).ok()?;
         Some(answer)
     }
+}
+
+/// A body without what is the same in all of them.
+fn in_short(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let same = [
+        "\"weight\":1.0,",
+        "\"enabled\":true,",
+        "\"ephemeral\":true,",
+        "\"clusterName\":\"DEFAULT\",",
+        "\"marked\":false,",
+        "\"app\":\"DEFAULT\",",
+        "\"instanceHeartBeatInterval\":5000,",
+        "\"instanceHeartBeatTimeOut\":15000,",
+        "\"ipDeleteTimeout\":30000",
+        "\"ip\":\"10.0.0.1\",",
+    ];
+    same.into_iter().fold(text.into_owned(), |text, part| text.replace(part, ""))
 }
 
 fn broken() -> PeerError {

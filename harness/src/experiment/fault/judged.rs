@@ -40,8 +40,11 @@ impl Judged {
         self.shape == Shape::Nacos
     }
 
-    /// Why the target is not held to what a finding says, if it is not.
+    /// Why the target is not held to what a finding says, if it is not. What began at a Tandem node is never excused.
     fn excuse(&self, finding: &Finding) -> Option<&str> {
+        if finding.of_tandem > 0 {
+            return None;
+        }
         self.excused.iter().find(|it| it.0 == finding.check.name()).map(|it| it.1.as_str())
     }
 
@@ -70,8 +73,9 @@ impl Judged {
             Verdict::Unknown => Outcome::Error,
         };
         for violation in &mut fault.violations {
-            let excuse = self.excused.iter().find(|it| violation.starts_with(&format!("{}: ", it.0)));
-            if let Some((_, reason)) = excuse {
+            let mut findings = self.judgement.findings.iter();
+            let finding = findings.find(|it| violation.starts_with(&format!("{}: ", it.check.name())));
+            if let Some(reason) = finding.and_then(|it| self.excuse(it)) {
                 violation.push_str(&format!(" [not held to it: {reason}]"));
             }
         }

@@ -37,6 +37,8 @@ struct Entry {
     /// What was removed of late; with changes, since they were told last.
     #[serde(default)]
     gone: Vec<Gone>,
+    /// With the whole list, from whom was responsible: its last beats were got by itself since then, ms since the epoch.
+    heard: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +101,15 @@ impl Distro {
         Ok(Answer { session: session.name.clone(), accepted: true, behind })
     }
 
+    /// Whether it is from this peer that a service moves to us, as far as can be told: while rings move, it may be our
+    /// owner still, and who has just started knows of no other owner.
+    fn was_responsible(&self, id: &ServiceId, trust: Trust, sender: Sender<'_>) -> bool {
+        let Sender::Tandem { address, .. } = sender else { return false };
+        let former = self.hand_over.former_owner(&id.name).map(|(former, _)| former);
+        matches!(trust, Trust::Owner { .. })
+            || former.is_none_or(|former| former == address || former == self.members.self_address())
+    }
+
     /// Applies one entry; false when it does not fit.
     fn take(&self, entry: Entry, sender: Sender<'_>) -> bool {
         let now = now_ms();
@@ -113,6 +124,13 @@ impl Distro {
         let Some(since) = entry.since else {
             self.received(&id);
             let merged = self.apply(&id, put, gone, trust);
+            // Again: what is written to a peer meanwhile may or may not have it.
+            self.received(&id);
+            if let Some(since) = entry.heard.filter(|_| self.was_responsible(&id, trust, sender))
+                && let Some(service) = self.registry.get(&id)
+            {
+                self.registry.update(&service, |state| (state.heard.told(since, now), Change::default()));
+            }
             match sender {
                 Sender::Tandem { address, .. } if merged.corrected && self.responsible(&id.name) => {
                     self.hand_over.answer(address, id);

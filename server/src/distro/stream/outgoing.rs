@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
+use tokio::time::Instant;
+
 use super::super::datum;
 use super::Answer;
 use super::fingerprint::{self, Digest};
@@ -20,6 +22,8 @@ type Base = HashSet<u64>;
 #[derive(Debug)]
 struct Told {
     list: Base,
+    /// When that was read here.
+    at: Instant,
     /// Removals before this number, see [`crate::naming::removals`].
     removals: u64,
 }
@@ -31,6 +35,8 @@ pub(in crate::distro) enum How {
     Changes,
     /// The whole list.
     Whole,
+    /// The whole list, and from when it was judged here ([`crate::naming::heard`]): to whom is responsible from now on.
+    HandedOver,
     /// The digest of the list, which is answered as behind by whoever has another list.
     Digest,
 }
@@ -82,13 +88,15 @@ impl Outgoing {
 
     /// The next message, of the services that `pending` names in turn, and how many of them it settles: those that
     /// are in it, that the peer has as they are, or that are gone. It ends when it holds `services_max` or
-    /// `bytes_max`. `how` tells how each is told.
+    /// `bytes_max`. `how` tells how each is told, `received` when a list of it last came from a peer: that one may have
+    /// changed what it had been told.
     pub(in crate::distro) fn next<'a>(
         &mut self,
         registry: &Registry,
         pending: impl Iterator<Item = &'a ServiceId>,
         (services_max, bytes_max): (usize, usize),
         how: impl Fn(&ServiceId) -> How,
+        received: impl Fn(&ServiceId) -> Option<Instant>,
     ) -> (Message, usize) {
         let mut message = Message::default();
         let mut settled = 0;
@@ -109,8 +117,9 @@ impl Outgoing {
                 self.forget(id);
                 continue;
             };
-            let how = how(id);
-            let told = self.told.get(id).filter(|_| how == How::Changes);
+            let (how, at) = (how(id), Instant::now());
+            let told =
+                self.told.get(id).filter(|told| how == How::Changes && received(id).is_none_or(|at| at < told.at));
             let list: Vec<_> = state.ephemeral.values().map(|one| (fingerprint::of(one), one)).collect();
             let now: Base = list.iter().map(|(one, _)| *one).collect();
             if told.is_some_and(|told| told.list == now) && !self.unsure.contains(id) {
@@ -121,9 +130,10 @@ impl Outgoing {
             }
             let base = if how == How::Digest { Some(&now) } else { told.map(|told| &told.list) };
             let gone = state.removals.since(told.map_or(0, |told| told.removals));
-            message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone);
+            let heard = (how == How::HandedOver).then(|| state.heard.to_tell());
+            message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone, heard);
             self.unsure.insert(id.clone());
-            message.entries.push((id.clone(), Told { list: now, removals: state.removals.next() }));
+            message.entries.push((id.clone(), Told { list: now, at, removals: state.removals.next() }));
         }
         message.body.extend_from_slice(b"]}");
         if message.entries.is_empty() {
@@ -161,6 +171,7 @@ fn write_entry<'a>(
     list: &[(u64, &Instance)],
     sets: Option<(&Base, &Base)>,
     gone: impl Iterator<Item = (&'a InstanceKey, i64)>,
+    heard: Option<i64>,
 ) -> usize {
     let put: Vec<_> = list.iter().filter(|(one, _)| sets.is_none_or(|(told, _)| !told.contains(one))).collect();
     out.extend_from_slice(b"{\"namespace\":");
@@ -192,6 +203,10 @@ fn write_entry<'a>(
         datum::string(out, &key.cluster);
         let _ = write!(out, ",\"until\":{until}}}");
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if let Some(since) = heard {
+        let _ = write!(out, ",\"heard\":{since}");
+    }
+    out.push(b'}');
     put.len()
 }

@@ -281,6 +281,7 @@ impl World {
         link.pending.extend(offers.keys().cloned());
         let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
             Some(What::Digest) => How::Digest,
+            Some(What::HandedOver) => How::HandedOver,
             None if distro.responsible(&id.name) => How::Changes,
             _ => How::Whole,
         };
@@ -289,7 +290,8 @@ impl World {
         }
         link.offers = offers.clone();
         let registry = &self.nodes[link.from].registry;
-        let (message, settled) = link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how);
+        let (message, settled) =
+            link.outgoing.next(registry, link.pending.iter(), (3, 1_000_000), how, |id| distro.receipt(id));
         let settled: Vec<ServiceId> = link.pending.drain(..settled).collect();
         let unsent = settled.iter().filter(|id| !message.services().any(|sent| sent == *id));
         distro.hand_over.done(self.nodes[link.to].members.self_address(), &link.offers, unsent);

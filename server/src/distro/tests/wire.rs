@@ -2,6 +2,7 @@
 
 use super::raw::call;
 use super::*;
+use crate::cluster::member::Member;
 use crate::naming::consistency::Consistency;
 use crate::naming::instances;
 
@@ -118,6 +119,8 @@ async fn d11_to_d15_put_checksum() {
     eventually("pushed", SOON, || seen(cluster.node(0), &stale).is_some_and(|list| list.len() == 2)).await;
     cluster.node(1).tasks.stop(SOON).await;
     let (at, node) = (cluster.addresses[0], Arc::clone(cluster.node(0)));
+    // What follows is what an official node means by it.
+    assert!(node.members.accept_report(Member::listed("127.0.0.1", source.port()), 1));
     let put = |body: String| async move {
         call(at, "PUT", &format!("/nacos/v1/ns/distro/checksum?source={source}"), &[JSON], &body).await
     };
@@ -143,6 +146,17 @@ async fn d11_to_d15_put_checksum() {
     // D15
     let (status, _, body) = call(at, "PUT", "/nacos/v1/ns/distro/checksum", &[JSON], "{}").await;
     assert_eq!((status, body.as_str()), (500, "caused: Required String parameter 'source' is not present;"));
+}
+
+#[tokio::test]
+async fn checksums_of_a_tandem_node_that_does_not_know_our_kind_yet_drop_nothing() {
+    let cluster = Cluster::start(2).await;
+    let (id, at) = (cluster.service_of(1, "kept"), cluster.addresses[0]);
+    register(cluster.node(1), &id, 1);
+    eventually("pushed", SOON, || seen(cluster.node(0), &id).is_some()).await;
+    let uri = format!("/nacos/v1/ns/distro/checksum?source={}", cluster.addresses[1]);
+    assert_eq!(call(at, "PUT", &uri, &[JSON], "{}").await.0, 200);
+    assert_eq!(seen(cluster.node(0), &id), Some(vec![(1, true)]));
 }
 
 const SOON: Duration = Duration::from_secs(1);

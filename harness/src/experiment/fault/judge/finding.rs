@@ -147,6 +147,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// How many violations there were.
     pub count: u64,
+    /// How many of them began at a Tandem node: what excuses official nodes does not excuse these.
+    pub of_tandem: u64,
     /// The first of them.
     pub violations: Vec<Violation>,
     /// Why it could not be judged.
@@ -162,6 +164,7 @@ impl Finding {
             is_demanded: false,
             verdict: Verdict::Pass,
             count: 0,
+            of_tandem: 0,
             violations: Vec::new(),
             unknown: Vec::new(),
             figures: Vec::new(),

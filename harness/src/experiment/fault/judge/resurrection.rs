@@ -6,7 +6,12 @@
 //!   although nothing excuses that any more; what is on its way for [`SETTLED`](super::lives::SETTLED) is excused, and
 //!   so is what an open request of the client may have made, until that expires;
 //! - it is *still there*: the last look at that node shows it, and nothing excuses that.
+//!
+//! Of several nodes the first one counts. In a cluster of both kinds it *began at a Tandem node* when that is one, and no
+//! official node showed the instance in its last look before; or when it is an official one, and a Tandem node showed it
+//! and no other official one did. Where nodes change their kind that cannot be told.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::history::{Phase, Us};
@@ -19,7 +24,9 @@ use super::story::{Line, Story};
 struct Back {
     departed: Departed,
     node: usize,
-    /// The look that shows it.
+    /// When the look that shows it was asked for.
+    sent: Us,
+    /// That look.
     shown: (Us, Line),
     /// The look before that did not; nothing when there is none since the deregistration.
     gone: Option<(Us, Line)>,
@@ -47,6 +54,7 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
         finding.figures.push(Figure::new("shown after deregistration", "ms", stale).at(node));
     }
     for (instance, back) in &backs {
+        finding.of_tandem += u64::from(began_at_tandem(story, *instance, back));
         finding.violated(story, || {
             let left = when(back.departed.at, back.departed.line);
             let (name, shown) = (story.node_name(back.node), when(back.shown.0, back.shown.1));
@@ -58,6 +66,23 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
         });
     }
     Some(finding)
+}
+
+/// Whether a Tandem node brought it back.
+fn began_at_tandem(story: &Story<'_>, instance: u32, back: &Back) -> bool {
+    if story.faults.iter().any(|it| it.fault.kind == "become") {
+        return false;
+    }
+    let service = (instance % story.services()) as usize;
+    let showed = |node: usize| {
+        let looks = story.nodes.get(node).and_then(|it| it.services.get(service)).map_or(&[][..], Vec::as_slice);
+        let before = looks.partition_point(|it| it.sent <= back.sent);
+        let last = before.checked_sub(1).and_then(|it| looks.get(it));
+        last.is_some_and(|it| it.present.binary_search(&(instance / story.services())).is_ok())
+    };
+    let others = || (0..story.nodes.len()).filter(|it| *it != back.node && showed(*it));
+    let by_official = others().any(|it| !story.is_tandem(it));
+    !by_official && (story.is_tandem(back.node) || others().next().is_some())
 }
 
 /// How long each departed instance of a service was still shown at a node.
@@ -84,12 +109,18 @@ fn service_shows(
             let gone = position.checked_sub(1).filter(|_| expected < position).and_then(|it| looks.get(it));
             let is_last = position + 1 == looks.len() && look.sent >= calm;
             if look.sent >= departed.forbidden_from && (gone.is_some() || is_last) {
-                backs.entry(instance).or_insert(Back {
+                let back = Back {
                     departed: *departed,
                     node,
+                    sent: look.sent,
                     shown: (look.done, look.line),
                     gone: gone.map(|it| (it.done, it.line)),
-                });
+                };
+                match backs.entry(instance) {
+                    Entry::Vacant(vacant) => drop(vacant.insert(back)),
+                    Entry::Occupied(mut known) if back.sent < known.get().sent => drop(known.insert(back)),
+                    Entry::Occupied(_) => {}
+                }
             }
         }
     }

@@ -113,6 +113,11 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Whether a node was a Tandem node when the run began.
+    pub(super) fn is_tandem(&self, node: usize) -> bool {
+        self.header.nodes.get(node).is_some_and(|kind| kind == "tandem")
+    }
+
     /// The event of a line.
     pub(super) fn event(&self, line: Line) -> Option<&'a Event> {
         self.events.get(line.checked_sub(1)?)

@@ -399,3 +399,26 @@ fn equal_copies_are_not_sent() {
     let lists = life.world.messages.iter().filter(|(_, _, body)| body.windows(5).any(|one| one == b"\"ip\":")).count();
     assert_eq!((lists, life.world.messages.is_empty()), (0, false));
 }
+
+/// Who takes over from a node that lives counts silence from when that one did, once it has its list.
+#[test]
+fn what_is_handed_over_goes_on_counting() {
+    let (mut life, [owner, heir, third]) = with_heir();
+    let take_over = |life: &Life, node: usize, at: i64| {
+        let registry = &life.world.nodes[node].registry;
+        let service = registry.get(&id(0)).unwrap();
+        registry.update(&service, |state| (state.heard.taken_over(at), Change::default()));
+    };
+    let counts_since =
+        |life: &Life, node: usize| life.world.nodes[node].registry.get(&id(0)).unwrap().read().heard.to_tell();
+    life.kill(owner);
+    life.settle();
+    take_over(&life, heir, 5_000);
+    life.come_back(owner, third);
+    take_over(&life, owner, 9_000);
+    assert_eq!(counts_since(&life, owner), 9_000);
+    life.settle();
+    assert_eq!(counts_since(&life, owner), 5_000);
+    // The third one offers what it has as well, but never was responsible.
+    assert_ne!(counts_since(&life, third), 5_000);
+}

@@ -109,6 +109,27 @@ fn a_resurrection() {
 }
 
 #[test]
+fn who_brought_it_back_in_a_mixed_cluster() {
+    // Node 0 is of ours. Lies: node, from, until; all forgot the instance at 30 s.
+    let of_tandem = |lies: &[(usize, u64, u64)]| {
+        let mut tale = Tale::default();
+        tale.header.nodes = ["tandem", "nacos", "nacos"].map(str::to_owned).to_vec();
+        tale.lies = lies.iter().map(|(node, from, until)| (*node, 12, *from, *until, true)).collect();
+        let finding = judged(&tale).finding(Check::NoResurrection).cloned().unwrap();
+        assert_eq!(finding.count, 1, "{lies:?}");
+        finding.of_tandem
+    };
+    assert_eq!(of_tandem(&[(0, 42, 44)]), 1);
+    assert_eq!(of_tandem(&[(1, 42, 44)]), 0);
+    // Whoever shows it first.
+    assert_eq!(of_tandem(&[(0, 43, 46), (1, 42, 46)]), 0);
+    assert_eq!(of_tandem(&[(0, 42, 46), (1, 43, 46)]), 1);
+    // Who never forgot it is no witness for the others' innocence.
+    assert_eq!(of_tandem(&[(0, 30, 46), (1, 42, 46)]), 1);
+    assert_eq!(of_tandem(&[(0, 42, 46), (1, 30, 46)]), 0);
+}
+
+#[test]
 fn what_is_stale_until_the_heal_is_no_resurrection() {
     let judgement = judged(&Tale::lying(2, 12, 30, 42, true));
     assert_eq!(judgement.verdict, Verdict::Pass);
