@@ -279,7 +279,10 @@ mod tests {
             })
         };
         let patched = plan(Subject::Instances, &patch, None, before.clone()).unwrap();
-        assert_eq!((kinds(&patched), patched.local.health), (vec!["Write list".to_owned()], vec![(key.clone(), false)]));
+        assert_eq!(
+            (kinds(&patched), patched.local.health),
+            (vec!["Write list".to_owned()], vec![(key.clone(), false)])
+        );
         let again = plan(Subject::Instances, &register("a"), None, before).unwrap();
         assert!(again.local.health.is_empty());
     }
