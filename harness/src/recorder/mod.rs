@@ -3,14 +3,16 @@
 //! Every member is known to the others by an address of the harness and listens on another one of the same port
 //! ([`Wire`]). What arrives at the first is passed on byte for byte to the second, and a copy is read: requests,
 //! answers, times, and by whom. The consensus port (1000 lower) is bound to all addresses by real Nacos, so the
-//! members reach it past the recorder.
+//! members reach it past the recorder; that of a member that is bound to one is passed on unread.
 //!
 //! - `parse`: HTTP/1.1 out of a copy of the bytes
 //! - `relay`: one connection; `sender`: whose it is
+//! - `passage`: the consensus port
 //! - [`Exchange`]: one request with its answer
 
 mod log;
 mod parse;
+mod passage;
 mod relay;
 mod sender;
 #[cfg(test)]
@@ -62,7 +64,7 @@ impl Recorder {
             let member = Member { index, wire: *wire, log: log.clone(), pids: pids.clone(), gone: gone.clone() };
             tokio::spawn(member.run())
         });
-        let tasks = tasks.collect();
+        let tasks = tasks.chain(wires.iter().map(|wire| tokio::spawn(passage::run(*wire)))).collect();
         Self { log, pids, gone, tasks }
     }
 
