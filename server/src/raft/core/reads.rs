@@ -6,7 +6,7 @@
 use super::member::{Flaw, Member, Part};
 use super::message::{CallId, NoAnswer, Output, RaftError, Request, Response, Token};
 use super::progress::{Outgoing, Purpose};
-use super::types::{Index, PeerId};
+use super::types::{Configuration, Index, PeerId};
 
 /// Reads waiting, of all kinds.
 const WAITING_MAX: usize = 16_384;
@@ -50,12 +50,23 @@ impl Member {
     }
 
     pub(super) fn on_read_index(&mut self, call: CallId, from: &PeerId) {
-        if matches!(self.part, Part::Leader(_)) && !self.log.configuration().contains(from) {
-            let peers = &self.log.configuration().peers;
-            let message = format!("Peer {from} is not in current configuration: {peers:?}.");
+        // A follower of an official group passes such a question on, and the leader's refusal back.
+        let is_led = self.leader.is_some() || matches!(self.part, Part::Leader(_));
+        if is_led && !self.log.configuration().contains(from) {
+            let message = format!("Peer {from} is not in current configuration: {}.", self.configuration_entry());
             return self.reply_error(call, RaftError::EPERM, message);
         }
         self.read(Reader::Peer(call));
+    }
+
+    /// As official members print it.
+    fn configuration_entry(&self) -> String {
+        let index = self.log.configuration_index();
+        let term = self.log.term_at(index).unwrap_or_default();
+        let list = |peers: &[PeerId]| peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let Configuration { peers, old_peers, .. } = self.log.configuration();
+        let (conf, old) = (list(peers), list(old_peers));
+        format!("ConfigurationEntry [id=LogId [index={index}, term={term}], conf={conf}, oldConf={old}]")
     }
 
     fn read(&mut self, reader: Reader) {

@@ -22,6 +22,10 @@ impl Voter {
         if request.group != GROUP {
             return failed(format!("Could not find the corresponding Raft Group : {}", request.group));
         }
+        // Who does not lead looks at nothing else.
+        if !self.leads(&self.consensus.status()) {
+            return no_leader();
+        }
         let command = match Command::of(&request) {
             Ok(command) => command,
             // In the log it would stop official members for good.
