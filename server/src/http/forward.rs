@@ -22,39 +22,50 @@ const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
 /// From this many bytes on parameters travel as a form body: Tomcat refuses request heads above 8 KiB, and official
 /// nodes lose large metadata that way.
 const QUERY_BYTES_MAX: usize = 4096;
-/// The responsible node's answer, or `None` when this node serves the request itself. Called for forwarded routes only,
-/// after the service name was grouped; `sent_name` is the client's spelling, which is what travels.
-pub async fn filter(node: &Arc<Node>, request: &Request, sent_name: Option<&str>) -> Option<Response> {
+/// What the filter came to.
+#[derive(Debug)]
+pub enum Filtered {
+    /// This node serves the request itself.
+    Here,
+    /// It was handed on, and this node does it as well: to be answered [`as_handed_on`].
+    AlsoHere,
+    /// The responsible node's answer, or why there is none.
+    Answered(Response),
+}
+
+/// Hands a request on unless this node is responsible. Called for forwarded routes only, after the service name was
+/// grouped; `sent_name` is the client's spelling, which is what travels.
+pub async fn filter(node: &Arc<Node>, request: &Request, sent_name: Option<&str>) -> Filtered {
     if node.settings.standalone {
-        return None;
+        return Filtered::Here;
     }
     let accept = accept::parse(request.header("accept"));
     let Some(name) = request.params.get("serviceName").filter(|name| !java::is_blank(name)) else {
         let message = "Server failed,caused: Cannot invoke \"String.hashCode()\" because \"serviceName\" is null;";
-        return Some(error_page::spring(500, message, &request.raw_path, &accept));
+        return Filtered::Answered(error_page::spring(500, message, &request.raw_path, &accept));
     };
     if node.distro.responsible(name) {
-        return None;
+        return Filtered::Here;
     }
     if request.header("user-agent").contains(PEER_AGENT) {
         let peer = request.peer.ip().to_canonical();
         tracing::warn!(%peer, service = name, "handed a request for a service of another node: views differ");
         let message = format!("receive invalid redirect request from peer {peer}");
-        return Some(error_page::spring(400, &message, &request.raw_path, &accept));
+        return Filtered::Answered(error_page::spring(400, &message, &request.raw_path, &accept));
     }
-    let owner = node.members.owner(name)?;
+    let Some(owner) = node.members.owner(name) else { return Filtered::Here };
     if let Some(answer) = in_batch(node, request, &owner).await {
-        return Some(answer);
+        return Filtered::Answered(answer);
     }
     let answer = hand_on(node, request, sent_name, &owner).await;
     if is_finished_here(node, request, &owner, &answer) {
-        return None;
+        return Filtered::AlsoHere;
     }
     let answer = answer.unwrap_or_else(|error| failed(&owner, &error, &request.path));
     if answer.status == 200 {
         look_after(node, request).await;
     }
-    Some(answer)
+    Filtered::Answered(answer)
 }
 
 /// Whether a write that was handed on is done here, too. An official member says `ok` of persistent writes that it
@@ -160,6 +171,11 @@ fn parameters(request: &Request, sent_name: Option<&str>) -> String {
     }
     text.push_str("encoding=UTF-8&nofix=1");
     text
+}
+
+/// An answer of this node to a request that was handed on as well: clients get it in the same form.
+pub fn as_handed_on(response: Response) -> Response {
+    answer(response.status, response.body)
 }
 
 /// Status and body of the owner; its content type is lost on the way, as in official nodes.

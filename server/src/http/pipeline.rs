@@ -10,10 +10,11 @@ use http::{Method, Version};
 
 use super::accept::{self, Accept};
 use super::form::{POST_FORM_BYTES_MAX, Pairs, decode};
+use super::forward::{self, Filtered};
 use super::request::Request;
 use super::response::{ApiError, JSON, Response, TEXT};
 use super::routes::{Found, Route, Router};
-use super::{cors, error_page, firewall, forward};
+use super::{cors, error_page, firewall};
 use crate::java;
 use crate::node::Node;
 use crate::telemetry::metrics;
@@ -70,22 +71,33 @@ pub async fn handle(node: &Arc<Node>, router: &Router, parts: Parts, body: Bytes
         }
         let sent_name = request.params.get("serviceName").filter(|_| route.forwarded).map(str::to_owned);
         group_service_name(&mut request);
-        if route.forwarded
-            && let Some(answer) = forward::filter(node, &request, sent_name.as_deref()).await
-        {
+        let filtered = match route.forwarded {
+            true => forward::filter(node, &request, sent_name.as_deref()).await,
+            false => Filtered::Here,
+        };
+        let answer = match filtered {
+            Filtered::Here => None,
+            Filtered::AlsoHere => Some(forward::as_handed_on(serve(node, &route, &request, &accept).await)),
+            Filtered::Answered(answer) => Some(answer),
+        };
+        if let Some(answer) = answer {
             metrics::request(route.method, route.path, answer.status, began.elapsed());
             return answer;
         }
     }
-    let mut response = match (route.handler)(node, &request).await {
-        Ok(response) => negotiate(response, &accept),
-        Err(error) => error_page::of_error(&error, &accept),
-    };
+    let mut response = serve(node, &route, &request, &accept).await;
     metrics::request(route.method, route.path, response.status, began.elapsed());
     if cors::is_cross_origin(&request) {
         cors::decorate(&request, &mut response);
     }
     response
+}
+
+async fn serve(node: &Arc<Node>, route: &Route, request: &Request, accept: &Accept<'_>) -> Response {
+    match (route.handler)(node, request).await {
+        Ok(response) => negotiate(response, accept),
+        Err(error) => error_page::of_error(&error, accept),
+    }
 }
 
 /// The connector, the context path, the firewall, and the reading of parameters.

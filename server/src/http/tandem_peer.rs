@@ -6,10 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::forward::{self, Filtered};
 use super::request::{Params, Request};
 use super::response::{ApiError, Response};
 use super::routes::{Answer, Route};
-use super::{accept, distro, error_page, forward, instance_beat, pipeline};
+use super::{accept, distro, error_page, instance_beat, pipeline};
 use crate::distro::beats::{Answered, Beat};
 use crate::distro::peer_client::{BEATS, CHANGES};
 use crate::distro::receive::Sender;
@@ -73,8 +74,8 @@ async fn one_beat(node: &Arc<Node>, request: &Request, beat: Beat) -> Response {
     let accept = accept::parse(&beat.accept);
     let answer = match forward::filter(node, &request, None).await {
         // Views differ: never handed on twice.
-        Some(refusal) => refusal,
-        None => match instance_beat::beat(node, &request).await {
+        Filtered::Answered(refusal) => refusal,
+        Filtered::Here | Filtered::AlsoHere => match instance_beat::beat(node, &request).await {
             Ok(response) => pipeline::negotiate(response, &accept),
             Err(error) => error_page::of_error(&error, &accept),
         },
