@@ -20,7 +20,7 @@ use message::{Ask, GetLeaderRequest};
 pub const GROUP: &str = "naming_persistent_service";
 
 /// The raft port is as far below the HTTP port (`compat/spec/jraft.md` §1).
-const PORT_OFFSET: u16 = 1000;
+pub const PORT_OFFSET: u16 = 1000;
 
 /// How long one question may take; members answer within milliseconds or never.
 pub const ASK_LIMIT: Duration = Duration::from_secs(3);

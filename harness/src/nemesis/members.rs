@@ -3,13 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Proof, list};
+use crate::client::raft::{GROUP, peer_of};
 use crate::target::{Cluster, NodeKind};
-
-/// The group of persistent naming data (`compat/spec/jraft.md`).
-const GROUP: &str = "naming_persistent_service";
-
-/// Distance between a node's HTTP port and its raft port.
-const RAFT_PORT_OFFSET: u16 = 1000;
 
 pub(super) fn capability(cluster: &Cluster) -> Result<(), String> {
     if cluster.nodes.len() < 2 {
@@ -70,8 +65,7 @@ fn entries(answer: &Value) -> &[Value] {
 }
 
 fn raft_address(cluster: &Cluster, node: usize) -> Option<String> {
-    let (ip, port) = cluster.nodes.get(node)?.address.rsplit_once(':')?;
-    Some(format!("{ip}:{}", port.parse::<u16>().ok()?.checked_sub(RAFT_PORT_OFFSET)?))
+    peer_of(&cluster.nodes.get(node)?.address).ok()
 }
 
 /// The leader as `node` says of itself in its own list.

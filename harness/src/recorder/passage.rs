@@ -9,13 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{LOOK, Wire};
-
-/// The consensus port is as far below the HTTP port (`compat/spec/jraft.md` §1).
-const OFFSET: u16 = 1000;
+use crate::client::raft::PORT_OFFSET;
 
 /// Passes connections on until dropped. Ends at once where the member itself listens at every address.
 pub(super) async fn run(wire: Wire) {
-    let lower = |address: SocketAddr| Some(SocketAddr::new(address.ip(), address.port().checked_sub(OFFSET)?));
+    let lower = |address: SocketAddr| Some(SocketAddr::new(address.ip(), address.port().checked_sub(PORT_OFFSET)?));
     let (Some(known_as), Some(listens_on)) = (lower(wire.known_as), lower(wire.listens_on)) else { return };
     if known_as == listens_on {
         return;

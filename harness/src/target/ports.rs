@@ -12,8 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use anyhow::{Context, bail};
 use rand::seq::SliceRandom;
 
-/// Distance between a node's HTTP port and its raft port.
-pub(crate) const RAFT_PORT_OFFSET: u16 = 1000;
+use crate::client::raft::PORT_OFFSET;
 
 /// HTTP port of a node that has an address of its own.
 const OFFICIAL_PORT: u16 = 8848;
@@ -43,8 +42,8 @@ impl Ports {
             Some(range) => (*range.start(), *range.end()),
             None => (PORT_MIN, ephemeral_min().saturating_sub(1)),
         };
-        if low <= RAFT_PORT_OFFSET || low > high {
-            bail!("no usable ports between {low} and {high}: each node also needs its port minus {RAFT_PORT_OFFSET}");
+        if low <= PORT_OFFSET || low > high {
+            bail!("no usable ports between {low} and {high}: each node also needs its port minus {PORT_OFFSET}");
         }
         let mut candidates: Vec<u16> = (low..=high).collect();
         candidates.shuffle(&mut rand::rng());
@@ -70,7 +69,7 @@ impl Ports {
 
 /// Claims both ports, or neither.
 fn hold_pair(port: u16) -> Option<[UnixListener; 2]> {
-    let raft = port - RAFT_PORT_OFFSET;
+    let raft = port - PORT_OFFSET;
     let pair = [hold(port).ok()?, hold(raft).ok()?];
     (is_free(port) && is_free(raft)).then_some(pair)
 }
@@ -103,7 +102,7 @@ mod tests {
     fn pairs_are_ascending_and_distinct() {
         let ports = Ports::reserve(5, Some(&(14_000..=14_900))).unwrap();
         assert!(ports.http.is_sorted());
-        let all: HashSet<u16> = ports.http.iter().flat_map(|port| [*port, port - RAFT_PORT_OFFSET]).collect();
+        let all: HashSet<u16> = ports.http.iter().flat_map(|port| [*port, port - PORT_OFFSET]).collect();
         assert_eq!(all.len(), 10);
     }
 
@@ -122,7 +121,7 @@ mod tests {
         let busy = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = busy.local_addr().unwrap().port();
         assert!(Ports::reserve(1, Some(&(port..=port))).is_err());
-        if let Some(above) = port.checked_add(RAFT_PORT_OFFSET) {
+        if let Some(above) = port.checked_add(PORT_OFFSET) {
             assert!(Ports::reserve(1, Some(&(above..=above))).is_err());
         }
     }

@@ -64,7 +64,6 @@ impl Scratch {
             let entries = before.map(|_| Entry::remove(id)).into_iter().collect();
             return Ok(Plan { entries, after: None, removes: self.start.is_some(), local: Local::default() });
         };
-        let checksum = service.view().checksum.clone();
         let state = service.read();
         let after = Persisted::of(&state);
         let instances_changed = match before {
@@ -76,7 +75,7 @@ impl Scratch {
         let created = self.start.is_none() && validate::storable_namespace(id).is_ok();
         if subject == Subject::Service || (before.is_none() && instances_changed && !created) {
             // A service that the members do not know comes before its instances.
-            entries.push(Entry::meta(id, &state, &checksum)?);
+            entries.push(Entry::meta(id, &state, &checksum::of(id, &state))?);
             recorded_clusters = state.clusters.len();
         } else if before.is_none() && created {
             // Real nodes create a service before they look at the instance: its record names no cluster, and an

@@ -146,7 +146,7 @@ pub fn misspelt(layers: &Layers) -> Vec<(String, String)> {
         letters.sort_unstable();
         letters
     };
-    // Names of our own are also told when only their beginning was written: `TANDEM_LGO` for `TANDEM_LOG_LEVEL`.
+    // Names of our own are also told when only their beginning was written: `TANDEM_LGO` for `TANDEM_LOG_FORMAT`.
     let slips = |name: &str, right: &str| {
         let parts = if name.starts_with(OWN_PREFIX) { name.split('_').count() } else { usize::MAX };
         let end = right.match_indices('_').nth(parts - 1).map_or(right.len(), |(at, _)| at);

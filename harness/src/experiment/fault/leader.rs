@@ -4,14 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::client::raft::{GROUP, peer_of};
 use crate::client::wire::{self, Limits, Request};
 use crate::target::Cluster;
-
-/// Name of the group.
-const GROUP: &str = "naming_persistent_service";
-
-/// JRaft listens this far below the HTTP port (`compat/spec/reference-targets.md` §3).
-const PORT_OFFSET: u16 = 1000;
 
 /// One question; nodes that are away must not hold up a timeline.
 const LIMITS: Limits = Limits { time: Duration::from_secs(2), head: 64 * 1024, body: 4 * 1024 * 1024 };
@@ -20,7 +15,7 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(2), head: 64 * 1024, b
 pub(super) async fn find(cluster: &Cluster) -> Option<usize> {
     let told = cluster.nodes.iter().map(|node| told_by(&node.address, &node.context_path));
     let newest = futures::future::join_all(told).await.into_iter().flatten().max_by_key(|it| it.0)?;
-    cluster.nodes.iter().position(|node| raft_address(&node.address).is_some_and(|it| it == newest.1))
+    cluster.nodes.iter().position(|node| peer_of(&node.address).is_ok_and(|it| it == newest.1))
 }
 
 /// Term and leader as a node tells them of itself.
@@ -34,9 +29,4 @@ async fn told_by(address: &str, context: &str) -> Option<(i64, String)> {
     let leader = group["leader"].as_str().filter(|it| !it.is_empty())?;
     let term = group["term"].as_i64().or_else(|| group["term"].as_str()?.parse().ok()).unwrap_or_default();
     Some((term, leader.to_owned()))
-}
-
-fn raft_address(address: &str) -> Option<String> {
-    let (ip, port) = address.rsplit_once(':')?;
-    Some(format!("{ip}:{}", port.parse::<u16>().ok()?.checked_sub(PORT_OFFSET)?))
 }

@@ -115,7 +115,7 @@ impl Projection {
     }
 
     fn put(&self, id: &ServiceId, assign: impl Fn(&mut ServiceState)) {
-        self.registry.upsert(
+        let changed = self.registry.upsert(
             id,
             // One that begins as a record keeps its clusters in the order they came in.
             || ServiceState { linked_clusters: true, ..new_service(id) },
@@ -127,11 +127,11 @@ impl Projection {
                 if changed {
                     state.last_modified = now_ms();
                 }
-                ((), Change { persistent: changed, ..Change::default() })
+                (changed, Change { persistent: changed, ..Change::default() })
             },
         );
-        // With every record, also one that changes nothing.
-        if let Some(service) = self.registry.get(id) {
+        // A change brings it up to date by itself, and so does a record that changes nothing.
+        if !changed && let Some(service) = self.registry.get(id) {
             service.refresh_checksum();
         }
     }
