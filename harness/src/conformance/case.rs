@@ -143,8 +143,13 @@ pub struct Case {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterRule {
-    /// Why the recorded answer depends on when it was asked; the case is skipped with this reason.
-    pub timing: Option<String>,
+    /// Why a member of a real cluster may still give an older answer. The recorded one is expected then, and a real
+    /// member also passes with what it answered to the same request before.
+    pub late: Option<String>,
+    /// Why the answer recorded of one server counts as well.
+    pub or_standalone: Option<String>,
+    /// As [`Case::poll`].
+    pub poll: Option<bool>,
     /// Further volatile fields.
     #[serde(default)]
     pub volatile: Vec<String>,
@@ -184,8 +189,14 @@ impl Case {
     }
 
     /// Whether asking again does no harm.
-    pub fn may_repeat(&self) -> bool {
-        self.poll.unwrap_or(matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"))
+    pub fn may_repeat(&self, topology: Topology) -> bool {
+        let poll = self.rule(topology).and_then(|rule| rule.poll).or(self.poll);
+        poll.unwrap_or(matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"))
+    }
+
+    /// What holds in this topology alone.
+    fn rule(&self, topology: Topology) -> Option<&ClusterRule> {
+        self.cluster.as_ref().filter(|_| topology == Topology::Cluster3)
     }
 
     /// Whether the answer is judged in this topology; otherwise the step is asked for the state it leaves.
@@ -214,15 +225,19 @@ impl Case {
         })
     }
 
-    /// Why the answer is not compared in this topology, when that depends on when it is asked.
-    pub fn timing(&self, topology: Topology) -> Option<&str> {
-        self.cluster.as_ref().filter(|_| topology == Topology::Cluster3)?.timing.as_deref()
+    /// Why a real server may still give an older answer in this topology.
+    pub fn late(&self, topology: Topology) -> Option<&str> {
+        self.rule(topology)?.late.as_deref()
+    }
+
+    /// Why the answer recorded of one server counts as well in this topology.
+    pub fn or_standalone(&self, topology: Topology) -> Option<&str> {
+        self.rule(topology)?.or_standalone.as_deref()
     }
 
     /// What is compared in this topology.
     pub fn compare_in(&self, topology: Topology) -> Compare {
-        let rule = self.cluster.as_ref().filter(|_| topology == Topology::Cluster3);
-        rule.and_then(|r| r.compare).unwrap_or(self.compare)
+        self.rule(topology).and_then(|rule| rule.compare).unwrap_or(self.compare)
     }
 
     /// Why the answer was recorded again for this topology.
@@ -317,9 +332,12 @@ impl CaseSet {
         Ok(Self { cases })
     }
 
-    /// The cases that are asked of this version in this topology.
+    /// The cases that are asked of this version in this topology, up to the last one that is judged there.
     pub fn select(&self, version: &str, topology: Topology) -> Vec<&Case> {
-        self.cases.iter().filter(|case| case.applies_to(version) && case.topology.contains(&topology)).collect()
+        let applies = |case: &&Case| case.applies_to(version) && case.topology.contains(&topology);
+        let mut asked: Vec<&Case> = self.cases.iter().filter(applies).collect();
+        asked.truncate(asked.iter().rposition(|case| case.judged(topology)).map_or(0, |last| last + 1));
+        asked
     }
 }
 
@@ -354,7 +372,11 @@ mod tests {
         let case = &set.cases[0];
         assert_eq!(case.params.keys().collect::<Vec<_>>(), ["z", "a"]);
         assert_eq!((case.area.as_str(), case.since.as_str()), ("x", "1.4.1"));
-        assert!(case.may_repeat() && case.judged(Topology::Standalone) && !case.judged(Topology::Cluster3));
+        assert!(
+            case.may_repeat(Topology::Standalone)
+                && case.judged(Topology::Standalone)
+                && !case.judged(Topology::Cluster3)
+        );
         assert!(case.applies_to("1.4.1") && case.applies_to("1.10.0") && !case.applies_to("1.3.0"));
     }
 

@@ -23,7 +23,8 @@ fn every_recorded_answer_has_one_case_and_every_case_its_answer() {
     for case in &cases.cases {
         for topology in [Topology::Standalone, Topology::Cluster3] {
             let recorded = recordings.get(&case.id, topology).is_some();
-            assert_eq!(recorded, case.judged(topology), "{} {}", case.id, topology.name());
+            let judged_here = case.topology.contains(&topology) && case.judged(topology);
+            assert_eq!(recorded, judged_here, "{} {}", case.id, topology.name());
             if recorded {
                 judged.insert((case.id.clone(), topology));
             }

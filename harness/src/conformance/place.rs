@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::client::raft;
+
 /// Ports of the first recording. They are preferred, because ports enter service checksums
 /// (`compat/spec/naming-api.md` §16.1): with others, checksums cannot be compared with the recordings.
 const OPEN_PORT: u16 = 9499;
@@ -97,6 +99,7 @@ impl Place {
     pub fn fill(&self, text: &str) -> String {
         let filled = text
             .replace("{self}", self.asked())
+            .replace("{self_raft}", &raft::peer_of(self.asked()).unwrap_or_default())
             .replace("{open_port}", &self.open_port.to_string())
             .replace("{closed_port}", &self.closed_port.to_string())
             .replace("{udp_port}", &self.udp_port.to_string());
@@ -131,8 +134,8 @@ mod tests {
             context_path: "/nacos".to_owned(),
         };
         assert_eq!(
-            place.fill("{self} {open_port}{closed_port} {\"a\":\"{udp_port}\"}"),
-            "127.0.0.1:8848 12 {\"a\":\"3\"}"
+            place.fill("{self} {self_raft} {open_port}{closed_port} {\"a\":\"{udp_port}\"}"),
+            "127.0.0.1:8848 127.0.0.1:7848 12 {\"a\":\"3\"}"
         );
         assert_eq!(place.fill("<{repeat:xy:3}>{repeat:q}"), "<xyxyxy>{repeat:q}");
     }

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, sleep};
 
 use super::answer::Answer;
-use super::case::Case;
+use super::case::{Case, Topology};
 use super::place::Place;
 use crate::client::wire::{self, Limits, Request};
 
@@ -87,6 +87,7 @@ impl<'a> Player<'a> {
     pub async fn ask(
         &mut self,
         case: &Case,
+        topology: Topology,
         hopeless: bool,
         expected: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, String> {
@@ -106,7 +107,7 @@ impl<'a> Player<'a> {
                 Err(error) => return Err(self.failed(case, &error.to_string())),
             };
             self.failures = 0;
-            if !case.may_repeat() || expected(&answer) {
+            if !case.may_repeat(topology) || expected(&answer) {
                 return Ok(answer);
             }
             if started.elapsed() + self.pace.interval >= deadline {
@@ -209,10 +210,20 @@ mod tests {
         let mut player = Player::new(&place, &pace);
         let case = case("method = \"GET\"\npath = \"/\"\nwait = 0.01");
         for _ in 0..3 {
-            assert!(player.ask(&case, false, |_| true).await.expect_err("no server").starts_with("cannot connect"));
+            assert!(
+                player
+                    .ask(&case, Topology::Standalone, false, |_| true)
+                    .await
+                    .expect_err("no server")
+                    .starts_with("cannot connect")
+            );
         }
         assert!(
-            player.ask(&case, false, |_| true).await.expect_err("gone").starts_with("not asked: the server stopped")
+            player
+                .ask(&case, Topology::Standalone, false, |_| true)
+                .await
+                .expect_err("gone")
+                .starts_with("not asked: the server stopped")
         );
     }
 }

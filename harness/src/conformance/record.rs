@@ -37,19 +37,18 @@ pub async fn record(target: &Cluster, cases: &CaseSet, version: &str, out: &Path
     let mut lines = Vec::new();
     let mut settled = Instant::now();
     for case in cases.select(version, topology) {
-        if topology == Topology::Cluster3 && case.tags.iter().any(|t| t == "destroys-cluster") {
-            continue;
-        }
         if let Some(seconds) = case.deadline {
             sleep(Duration::from_secs_f64(seconds)).await;
         }
         // In a cluster most reads are only steps; waiting for all of them would take a quarter of an hour.
-        if case.may_repeat() && case.judged(topology) {
+        if case.may_repeat(topology) && case.judged(topology) {
             sleep_until(settled).await;
         }
-        let answer =
-            player.ask(case, false, |_| true).await.map_err(|error| anyhow::anyhow!("case {}: {error}", case.id))?;
-        if !case.may_repeat() {
+        let answer = player
+            .ask(case, topology, false, |_| true)
+            .await
+            .map_err(|error| anyhow::anyhow!("case {}: {error}", case.id))?;
+        if !case.may_repeat(topology) {
             settled = Instant::now() + settle;
         }
         if case.judged(topology) {

@@ -3,7 +3,7 @@
 //! The reference is judged against its recording, a subject against what the reference answers in the same run. The
 //! reference never waits for a subject: a slow or differing subject cannot make the reference's instances expire.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,8 +23,9 @@ use super::recording::Recordings;
 use crate::results::{CaseResult, Conformance, Counts, Outcome};
 use crate::target::{Cluster, NodeKind};
 
-/// Tag of a step that stops a real cluster for good (`compat/spec/naming-api.md` §17, 15).
-const DESTROYS: &str = "destroys-cluster";
+/// Tags of a step that stops the Raft group of a real cluster for good (`compat/spec/naming-api.md` §17, 15), and of
+/// one that is asked of a cluster so stopped.
+const DESTRUCTIVE: [&str; 2] = ["destroys-cluster", "destroyed-cluster"];
 
 /// Called after each case with target, cases done and cases in all.
 pub type Progress = Arc<dyn Fn(&str, usize, usize) + Send + Sync>;
@@ -212,11 +213,12 @@ impl<'a> Sequence<'a> {
     async fn play(self) -> Vec<CaseResult> {
         let Self { target, known, topology, asked, place, pace, recordings, options, mut feed, listeners } = self;
         let mut player = Player::new(&place, &pace);
+        let mut before: HashMap<String, Vec<Answer>> = HashMap::new();
         let mut out = Vec::with_capacity(asked.len());
         for (index, case) in asked.iter().enumerate() {
             let verdict = Verdict { case, topology, target, known };
-            if topology == Topology::Cluster3 && !options.destructive && has_tag(case, DESTROYS) {
-                let reason = "stops the Raft group of a real cluster for good; asked only when that is allowed";
+            if topology == Topology::Cluster3 && !options.destructive && is_destructive(case) {
+                let reason = "stops the Raft group of a real cluster for good; asked only of clusters started for it";
                 out.extend(verdict.result(Outcome::Skip, reason));
                 continue;
             }
@@ -225,10 +227,22 @@ impl<'a> Sequence<'a> {
                 Some(feed) => feed.recv().await,
                 None => recorded(recordings, case, topology),
             };
+            // A member of the reference that is late is no measure for others.
+            let expected = match case.late(topology) {
+                Some(_) => recorded(recordings, case, topology).or(expected),
+                None => expected,
+            };
             let judged = case.judged(topology);
+            let alone = case.or_standalone(topology).and_then(|_| recorded(recordings, case, Topology::Standalone));
+            let counts_as_well = |observed: &Answer| match &alone {
+                Some((Ok(answer), at)) => {
+                    differences(At { answer, place: at }, At { answer: observed, place: &place }, &rules).is_none()
+                }
+                _ => false,
+            };
             let holds = |observed: &Answer| match &expected {
                 // A step nobody judges is asked once.
-                _ if !judged => true,
+                _ if !judged || counts_as_well(observed) => true,
                 Some((Ok(answer), at)) => {
                     let (expected, observed) = (At { answer, place: at }, At { answer: observed, place: &place });
                     match verdict.kept() {
@@ -241,15 +255,20 @@ impl<'a> Sequence<'a> {
                 }
                 _ => true,
             };
-            // Nobody judges a case of timing; waiting for it would use up the time of those that are judged.
-            let shortcoming = known.and_then(|known| known.known(&case.result_id(topology)));
-            let hopeless = shortcoming.is_some() || case.timing(topology).is_some();
-            let observed = player.ask(case, hopeless, holds).await;
+            let hopeless = known.is_some_and(|known| known.known(&case.result_id(topology)).is_some());
+            let observed = player.ask(case, topology, hopeless, holds).await;
             for listener in &listeners {
                 // A listener that is gone needs nothing.
                 let _ = listener.try_send((observed.clone(), place.clone()));
             }
-            let mut result = verdict.judge(expected.as_ref(), &observed, &place, &rules);
+            let older = before.entry(described(case)).or_default();
+            let mut result = match case.or_standalone(topology) {
+                Some(reason) if observed.as_ref().is_ok_and(counts_as_well) => {
+                    verdict.result(Outcome::Pass, &format!("as one server answers: {reason}"))
+                }
+                _ => verdict.judge(expected.as_ref(), &observed, older, &place, &rules),
+            };
+            older.extend(observed.ok());
             if let Some(failed) = result.as_mut().filter(|r| feed.is_some() && r.outcome == Outcome::Fail)
                 && !as_recorded(expected.as_ref(), recorded(recordings, case, topology).as_ref(), &rules)
             {
@@ -281,8 +300,8 @@ fn as_recorded(given: Option<&(Given, Place)>, recorded: Option<&(Given, Place)>
     }
 }
 
-fn has_tag(case: &Case, tag: &str) -> bool {
-    case.tags.iter().any(|t| t == tag)
+fn is_destructive(case: &Case) -> bool {
+    case.tags.iter().any(|tag| DESTRUCTIVE.contains(&tag.as_str()))
 }
 
 /// What is said about one case at one target.
@@ -294,16 +313,15 @@ struct Verdict<'a> {
 }
 
 impl Verdict<'_> {
+    /// `older` is what this target answered to the same request earlier in the sequence.
     fn judge(
         &self,
         expected: Option<&(Given, Place)>,
         observed: &Given,
+        older: &[Answer],
         place: &Place,
         rules: &Rules,
     ) -> Option<CaseResult> {
-        if let Some(reason) = self.case.timing(self.topology) {
-            return self.result(Outcome::Skip, reason);
-        }
         let (expected, at) = match expected {
             Some((Ok(answer), at)) => (answer, at),
             Some((Err(error), _)) => {
@@ -332,6 +350,13 @@ impl Verdict<'_> {
         let Some(difference) = difference else {
             return self.result(Outcome::Pass, "");
         };
+        // Tandem's own members are held to the recorded answer: they are never so late.
+        if let Some(reason) = self.case.late(self.topology).filter(|_| self.known.is_none()) {
+            let is_late = |answer| differences(At { answer, place }, right, rules).is_none();
+            if older.iter().any(is_late) {
+                return self.result(Outcome::Pass, &format!("answered as before: {reason}"));
+            }
+        }
         let mut result = self.result(Outcome::Fail, &difference)?;
         if let Some(known) = self.known.and_then(|known| known.known(&result.id)) {
             result.tags.push(KNOWN.to_owned());

@@ -66,6 +66,8 @@ impl Session {
         let judged = runner::Options {
             version: self.version.clone(),
             differences: Differences::load(&self.compat.join("DIFFERENCES.md"))?,
+            // Clusters started here are asked nothing afterwards; one that somebody else runs stays whole.
+            destructive: !self.subjects.iter().any(|kind| matches!(kind, Kind::Url(_))),
             progress: Some(std::sync::Arc::new(move |target: &str, done, all| {
                 progress.status(&format!("{target}: {done} of {all} cases"));
             })),

@@ -35,7 +35,7 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         // What is no number is 0, which is refused further on.
         let port = java::parse_int(&check_port).unwrap_or(0);
         let settings = Cluster {
-            health_checker: health_checker::parse(&checker)?,
+            health_checker: health_checker::parse(&checker).map_err(|error| told(node, error))?,
             check_port: port,
             default_port: port,
             use_instance_port: java::lang_bool(&use_instance_port),
@@ -44,7 +44,23 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let update = |registry: &Registry, consistency: &Consistency| {
             clusters::update(registry, consistency, &id, &cluster, settings.clone())
         };
-        node.consistency.write_persistent(&node.registry, &id, Subject::Service, update).await?;
+        let written = node.consistency.write_persistent(&node.registry, &id, Subject::Service, update).await;
+        written.map_err(|error| told(node, error))?;
         Ok(Response::text("ok"))
     })
+}
+
+/// What an official member says of a record that cannot be read back: in a cluster its consensus layer comes upon that,
+/// and wraps the error (compat/spec/naming-api.md §10.1).
+fn told(node: &Node, error: NamingError) -> NamingError {
+    match error {
+        NamingError::Internal(texts) if !node.settings.standalone && texts == [health_checker::UNREADABLE] => {
+            NamingError::internal(format!(
+                "com.alibaba.nacos.consistency.exception.ConsistencyException: \
+                 com.alibaba.nacos.api.exception.runtime.NacosDeserializationException: {}",
+                health_checker::UNREADABLE
+            ))
+        }
+        other => other,
+    }
 }

@@ -122,7 +122,7 @@ pub async fn keep(file: &Path, reference: &Cluster, version: &str, compat: &Path
     let mut lines = String::new();
     for case in &set.cases {
         sleep(SETTLE).await;
-        let answer = player.ask(case, false, |_| true).await;
+        let answer = player.ask(case, Topology::Standalone, false, |_| true).await;
         let answer = answer.map_err(|error| anyhow!("case {}: {error}", case.id))?;
         let mut line = blank(case, Topology::Standalone);
         line.set_answer(&answer);
@@ -207,7 +207,7 @@ mod tests {
                 let case = step.case(&read.id, &origin.name());
                 assert_eq!((&read.method, &read.path, &read.params), (&case.method, &case.path, &case.params));
                 assert_eq!((&read.headers, read.form), (&case.headers, case.form));
-                assert_eq!(read.may_repeat(), case.may_repeat(), "{read:?}");
+                assert_eq!(read.may_repeat(Topology::Standalone), case.may_repeat(Topology::Standalone), "{read:?}");
             }
         }
     }

@@ -112,7 +112,7 @@ impl Pair {
             let Some(text) = differences(left, right, &rules) else { return Shown::Same };
             let kept = known::known(&Seen { history, expected: left, observed: right }, &rules);
             let limit = if kept.is_some() { patience.excused } else { patience.deadline };
-            if !case.may_repeat() || started.elapsed() + pause >= limit {
+            if !case.may_repeat(Topology::Standalone) || started.elapsed() + pause >= limit {
                 return kept.map_or_else(|| differs(text, expected, Some(observed)), Shown::Kept);
             }
             sleep(pause).await;
