@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -10,7 +11,7 @@ use super::case::CaseSet;
 use super::difference::Differences;
 use super::kept::Kept;
 use super::play::Pace;
-use super::recording::Recordings;
+use super::recording::{CASES_FILE, Recordings, WITH_FILE};
 use super::runner::{Options, conformance, run, run_all};
 use crate::results::{CaseResult, Outcome};
 use crate::target::{Cluster, Node, NodeKind};
@@ -161,4 +162,92 @@ async fn silence_is_an_error_and_what_is_kept_must_be_as_said() {
     assert!(named.outcome == Outcome::Fail && named.difference.is_none(), "what Tandem keeps excuses nobody else");
     // Nothing was recorded for a pair; of its cases only those that are judged in a cluster show up.
     assert_eq!(outcomes(&results, "pair"), [("A1@cluster".to_owned(), Outcome::Skip)]);
+}
+
+/// Recordings in which each case has these bodies: of one server, and in a cluster of three.
+fn recordings(bodies: &[(&str, &str, &str)]) -> Recordings {
+    let dir = tempfile::tempdir().expect("directory");
+    let place = json!({ "members": ["127.0.0.1:1"], "open_port": 1, "closed_port": 2, "udp_port": 3 });
+    let with = json!({ CASES_FILE: { "how": "", "when": "", "artifacts": [],
+        "places": { "standalone": place, "cluster3": place } } });
+    std::fs::write(dir.path().join(WITH_FILE), with.to_string()).expect("write");
+    let mut lines = String::new();
+    for (id, alone, in_cluster) in bodies {
+        for (topology, body) in [("standalone", alone), ("cluster3", in_cluster)] {
+            let line = json!({ "id": id, "topology": topology, "method": "GET", "path": "/", "status": 200,
+                "content_type": null, "body": body, "response_headers": { "content-length": "3" } });
+            lines.push_str(&format!("{line}\n"));
+        }
+    }
+    std::fs::write(dir.path().join(CASES_FILE), lines).expect("write");
+    Recordings::load(dir.path()).expect("recordings")
+}
+
+fn cluster_cases(rule: &str) -> CaseSet {
+    let dir = tempfile::tempdir().expect("directory");
+    let text = format!(
+        "area = \"x\"\norder = 1\nspec = \"s\"\nsince = \"1.4.1\"\n\
+        [[case]]\nid = \"A1\"\nmethod = \"GET\"\npath = \"/a\"\ncluster = {{}}\n\
+        [[case]]\nid = \"A2\"\nmethod = \"GET\"\npath = \"/a\"\n{rule}\n\
+        [[case]]\nid = \"A3\"\nmethod = \"POST\"\npath = \"/c\"\n"
+    );
+    std::fs::write(dir.path().join("x.toml"), text).expect("write");
+    CaseSet::load(dir.path()).expect("cases")
+}
+
+#[tokio::test]
+async fn a_member_may_be_late_where_the_case_says_so_and_a_tandem_member_may_not() {
+    let recordings = recordings(&[("A1", "old", "old"), ("A2", "new", "new")]);
+    let (late, _late) = server(|_, _| "old".to_owned()).await;
+    let (wrong, _wrong) = server(|count, _| if count == 0 { "old".to_owned() } else { "bad".to_owned() }).await;
+    let (prompt, _prompt) = server(|count, _| if count == 0 { "old".to_owned() } else { "new".to_owned() }).await;
+    let cases = cluster_cases("cluster = { late = \"delivery\" }");
+    for (kind, address, outcome) in [
+        (NodeKind::Nacos, &late, Outcome::Pass),
+        (NodeKind::Tandem, &late, Outcome::Fail),
+        (NodeKind::Nacos, &wrong, Outcome::Fail),
+    ] {
+        let target = cluster_of(kind, "three", &[address.as_str(); 3]);
+        let results = run(&cases, &target, None, &recordings, &options()).await;
+        assert_eq!(outcomes(&results, "three")[1], ("A2@cluster".to_owned(), outcome), "{kind:?}");
+    }
+    // A late reference is no measure: what was recorded is.
+    let (reference, subject) = (
+        cluster_of(NodeKind::Nacos, "nacos", &[late.as_str(); 3]),
+        cluster_of(NodeKind::Tandem, "mine", &[prompt.as_str(); 3]),
+    );
+    let results = run(&cases, &subject, Some(&reference), &recordings, &options()).await;
+    assert_eq!(outcomes(&results, "mine")[1].1, Outcome::Pass, "{results:?}");
+    assert_eq!(outcomes(&results, "nacos")[1].1, Outcome::Pass, "{results:?}");
+}
+
+#[tokio::test]
+async fn the_answer_of_one_server_counts_only_where_the_case_says_so() {
+    let recordings = recordings(&[("A1", "old", "old"), ("A2", "new", "odd")]);
+    for (rule, then, outcome) in [
+        ("cluster = { or_standalone = \"reports\" }", "new", Outcome::Pass),
+        ("cluster = { or_standalone = \"reports\" }", "bad", Outcome::Fail),
+        ("cluster = {}", "new", Outcome::Fail),
+    ] {
+        let (address, _server) = match then {
+            "new" => server(|count, _| if count == 0 { "old".to_owned() } else { "new".to_owned() }).await,
+            _ => server(|count, _| if count == 0 { "old".to_owned() } else { "bad".to_owned() }).await,
+        };
+        let target = cluster_of(NodeKind::Tandem, "three", &[address.as_str(); 3]);
+        let results = run(&cluster_cases(rule), &target, None, &recordings, &options()).await;
+        assert_eq!(outcomes(&results, "three")[1].1, outcome, "{rule} {then}");
+    }
+}
+
+#[tokio::test]
+async fn what_stops_a_cluster_is_asked_only_when_that_is_allowed() {
+    let recordings = recordings(&[("A1", "old", "old"), ("A2", "old", "old")]);
+    let (address, _server) = server(|_, _| "old".to_owned()).await;
+    let target = cluster_of(NodeKind::Url, "three", &[address.as_str(); 3]);
+    let cases = cluster_cases("cluster = {}\ntags = [\"destroys-cluster\"]");
+    for (destructive, outcome) in [(false, Outcome::Skip), (true, Outcome::Pass)] {
+        let options = Options { destructive, ..options() };
+        let results = run(&cases, &target, None, &recordings, &options).await;
+        assert_eq!(outcomes(&results, "three")[1].1, outcome);
+    }
 }
