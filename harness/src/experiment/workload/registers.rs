@@ -75,7 +75,8 @@ struct Metadata {
 }
 
 impl Registers {
-    /// Creates the services behind half of the registers.
+    /// Creates the services behind half of the registers, each with an instance that nobody touches: an empty service is
+    /// removed by the servers themselves after two minutes (`compat/spec/naming-api.md` §16).
     ///
     /// # Errors
     /// When no server does so in time.
@@ -83,22 +84,25 @@ impl Registers {
         let began = Instant::now();
         for register in (0..self.plan.count).filter(|it| !is_instance(*it)) {
             let name = self.population.service_name(register);
-            while let Err(said) = self.create(name).await {
-                if began.elapsed() > SETUP_LIMIT {
-                    bail!("no node takes persistent data: {said}");
+            let occupant = [("serviceName", name), ("ip", IP), ("port", PORT), ("ephemeral", "false")];
+            for (path, query) in [("/v1/ns/service", &occupant[..1]), ("/v1/ns/instance", &occupant)] {
+                while let Err(said) = self.create(path, query).await {
+                    if began.elapsed() > SETUP_LIMIT {
+                        bail!("no node takes persistent data: {said}");
+                    }
+                    sleep(Duration::from_millis(500)).await;
                 }
-                sleep(Duration::from_millis(500)).await;
             }
         }
         Ok(())
     }
 
-    /// Creates a service at the first server that does it.
-    async fn create(&self, name: &str) -> Result<(), String> {
+    /// Creates something at the first server that does it.
+    async fn create(&self, path: &str, query: &[(&str, &str)]) -> Result<(), String> {
         let mut said = String::from("there is no server");
         for (_, client) in &self.servers {
-            let call = call(Method::POST, client.context(), "/v1/ns/service", &[("serviceName", name)], Expect::Any)
-                .map_err(|error| error.to_string())?;
+            let call =
+                call(Method::POST, client.context(), path, query, Expect::Any).map_err(|error| error.to_string())?;
             match client.send(&call).await {
                 Ok(_) => return Ok(()),
                 Err(ClientError::Refused { body, .. }) if body.contains("already exists") => return Ok(()),
