@@ -127,11 +127,27 @@ impl Member {
                 self.count_pre_votes();
                 Ok(())
             }
+            (Part::Follower { pre_votes: Some(_) }, Purpose::PreVote) if !granted => {
+                self.ask_again_soon();
+                Ok(())
+            }
             (Part::Candidate { votes, .. }, Purpose::Vote) if granted && !votes.contains(&from) => {
                 votes.push(from);
                 self.count_votes(store)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// A voter refuses until it, too, has not heard of the leader for an election timeout, which may be a heartbeat later
+    /// than here. Waiting for the timer's next round would double the time without a leader. Once that is surely past,
+    /// there is another reason to refuse, and no hurry.
+    fn ask_again_soon(&mut self) {
+        let timing = self.options.timing;
+        let silence = self.now_ms.saturating_sub(self.leader_heard_ms);
+        if silence < 2 * timing.election_ms {
+            let pause = timing.heartbeat_ms + self.rng.random_range(0..timing.heartbeat_ms.max(1));
+            self.election_due_ms = self.election_due_ms.min(self.now_ms + pause);
         }
     }
 
@@ -236,7 +252,7 @@ impl Member {
 mod tests {
     use super::super::memory::MemoryStore;
     use super::super::message::{AppendKind, AppendRequest, Input};
-    use super::super::options::Options;
+    use super::super::options::{Options, Timing};
     use super::super::types::{Configuration, Entry, HardState, Payload};
     use super::*;
 
@@ -276,6 +292,37 @@ mod tests {
         let (mut member, store) = newcomer();
         assert!(granted(&mut member, &store, 1, NONE, true) && granted(&mut member, &store, 1, NONE, false));
         assert!(member.is_newcomer());
+    }
+
+    /// The pre-votes that a member asks for at a moment, if any.
+    fn asked_at(member: &mut Member, store: &MemoryStore, now_ms: u64) -> Vec<CallId> {
+        let out = member.step(now_ms, Input::Tick, store).into_iter();
+        let pre_vote = |it| match it {
+            Output::Call { id, request: Request::Vote(vote), .. } if vote.pre_vote => Some(id),
+            _ => None,
+        };
+        out.filter_map(pre_vote).collect()
+    }
+
+    #[test]
+    fn who_is_refused_because_the_leader_was_heard_a_little_later_asks_again_soon() {
+        let timing = Timing::OFFICIAL;
+        let (mut member, store) = newcomer();
+        let first = timing.election_ms + timing.election_spread_ms;
+        let asked = asked_at(&mut member, &store, first);
+        assert_eq!(asked.len(), 2);
+        let refused = |term| Ok(Response::Vote { term, granted: false });
+        member.step(first, Input::Answer(asked[0], refused(0)), &store);
+        assert!(asked_at(&mut member, &store, first + timing.heartbeat_ms - 1).is_empty(), "not at once");
+        let asked = asked_at(&mut member, &store, first + 2 * timing.heartbeat_ms);
+        assert_eq!(asked.len(), 2);
+
+        // Long after, the refusal has another reason: the timer's next round is soon enough.
+        let late = 3 * timing.election_ms;
+        let asked = asked_at(&mut member, &store, late);
+        assert_eq!(asked.len(), 2);
+        member.step(late, Input::Answer(asked[0], refused(0)), &store);
+        assert!(asked_at(&mut member, &store, late + timing.election_ms - 1).is_empty());
     }
 
     #[test]
