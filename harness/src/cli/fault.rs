@@ -120,11 +120,13 @@ async fn measured(args: FaultArgs, scenarios: Vec<Scenario>, network: Network) -
     begun.parts.options.network = network;
     let options = begun.parts.options.clone();
     let how = How { scenarios: &scenarios, side_by_side, options: &options };
+    let told = |done: &Done| {
+        if !begun.json {
+            println!("{}", line(done));
+        }
+    };
     let (results, ending, done) =
-        scenarios::run(&begun.plan, &begun.parts, how, &begun.stop, begun.progress.as_ref()).await?;
-    if !begun.json {
-        done.iter().for_each(|it| println!("{}", line(it)));
-    }
+        scenarios::run(&begun.plan, &begun.parts, how, &begun.stop, begun.progress.as_ref(), told).await?;
     let ran = done.iter().filter(|it| matches!(it, Done::Ran(_))).count();
     if ran == 0 && ending == Ending::Complete {
         begun.end(&results, ending, false).map(drop)?;

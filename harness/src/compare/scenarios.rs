@@ -15,8 +15,9 @@ use crate::experiment::kind_name;
 use crate::results::Results;
 use crate::target::{Cluster, LaunchOptions, Progress};
 
-/// How long a cluster may take to be usable again between two scenarios. A node that is started anew takes less.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a cluster may take to be usable again between two scenarios: also when one of its nodes hangs in its start
+/// and is started again.
+const READY_LIMIT: Duration = Duration::from_secs(150);
 
 /// A target, and its cluster while there is one.
 struct Seat {
@@ -55,7 +56,7 @@ pub struct How<'a> {
     pub options: &'a LaunchOptions,
 }
 
-/// Runs all scenarios at all targets of the plan.
+/// Runs all scenarios at all targets of the plan; `told` hears of each as soon as it is judged.
 ///
 /// # Errors
 /// When no target could be started, when one could not and all are required, or when the results cannot be written.
@@ -65,6 +66,7 @@ pub async fn run<P: Parts>(
     how: How<'_>,
     stop: &CancellationToken,
     progress: &dyn Progress,
+    told: impl Fn(&Done),
 ) -> Result<(Results, Ending, Vec<Done>)> {
     let (began, mut record, mut all) = (Instant::now(), Record::begin(plan), Vec::new());
     let mut seats = Vec::new();
@@ -107,6 +109,7 @@ pub async fn run<P: Parts>(
         };
         for it in done {
             record.faulted(&it, &plan.out)?;
+            told(&it);
             all.push(it);
         }
         parts.write(&record.results(began.elapsed()), &plan.out)?;
@@ -157,7 +160,7 @@ async fn at<P: Parts>(seat: &mut Seat, parts: &P, scenario: &Scenario, context: 
     let Some(cluster) = &mut seat.cluster else { return skipped(false, "there is no cluster".to_owned()) };
     let shape = fault::shape_of(cluster);
     let outcome = fault::run(cluster, scenario, context).await;
-    match outcome.and_then(|events| Judged::of(scenario, shape, events)) {
+    match outcome.and_then(|events| Judged::of(shape, events)) {
         Ok(judged) => Done::Ran(Box::new(judged)),
         Err(error) => skipped(false, format!("{error:#}")),
     }

@@ -8,7 +8,8 @@
 //! - [`compare`]: the first difference between two answers
 //! - [`place`]: the asked server's addresses, and the ports that health checks find open or closed
 //! - [`play`]: the sequence of cases at one target
-//! - [`runner`]: reference and subjects side by side, and the verdicts
+//! - [`runner`]: reference and subjects side by side
+//! - `verdict`: what a case must be answered with, and what is said about the answer
 //! - [`session`]: from targets to verdicts, servers started and given back
 //! - [`record`]: new recordings
 //! - [`clients`]: what programs on the official SDKs see
@@ -37,3 +38,4 @@ pub mod runner;
 #[cfg(test)]
 mod runner_tests;
 pub mod session;
+mod verdict;

@@ -1,4 +1,4 @@
-//! Reference and subjects side by side: the same sequence at each, and the verdicts.
+//! Reference and subjects side by side: the same sequence at each.
 //!
 //! The reference is judged against its recording, a subject against what the reference answers in the same run. The
 //! reference never waits for a subject: a slow or differing subject cannot make the reference's instances expire.
@@ -12,14 +12,11 @@ use tokio::sync::mpsc;
 
 use super::answer::Answer;
 use super::case::{Case, CaseSet, Topology};
-use super::compare::{At, differences};
-use super::difference::{Differences, KNOWN};
-use super::group;
-use super::kept::Kept;
-use super::normal::Rules;
+use super::difference::Differences;
 use super::place::{Fixture, Place};
 use super::play::{Pace, Player, described};
 use super::recording::Recordings;
+use super::verdict::{Expected, Given, Verdict};
 use crate::results::{CaseResult, Conformance, Counts, Outcome};
 use crate::target::{Cluster, NodeKind};
 
@@ -160,9 +157,6 @@ pub(super) fn place(cluster: &Cluster, fixture: &Fixture) -> Place {
     fixture.place(members, context)
 }
 
-/// What the reference answered, or why it did not.
-type Given = Result<Answer, String>;
-
 /// One target going through the cases.
 struct Sequence<'a> {
     target: &'a str,
@@ -222,59 +216,21 @@ impl<'a> Sequence<'a> {
                 out.extend(verdict.result(Outcome::Skip, reason));
                 continue;
             }
-            let rules = Rules::of(case, topology);
-            let expected = match &mut feed {
-                Some(feed) => feed.recv().await,
-                None => recorded(recordings, case, topology),
+            let live = match &mut feed {
+                Some(feed) => Some(feed.recv().await),
+                None => None,
             };
-            // A member of the reference that is late is no measure for others.
-            let expected = match case.late(topology) {
-                Some(_) => recorded(recordings, case, topology).or(expected),
-                None => expected,
-            };
-            let judged = case.judged(topology);
-            let alone = case.or_standalone(topology).and_then(|_| recorded(recordings, case, Topology::Standalone));
-            let counts_as_well = |observed: &Answer| match &alone {
-                Some((Ok(answer), at)) => {
-                    differences(At { answer, place: at }, At { answer: observed, place: &place }, &rules).is_none()
-                }
-                _ => false,
-            };
-            let holds = |observed: &Answer| match &expected {
-                // A step nobody judges is asked once.
-                _ if !judged || counts_as_well(observed) => true,
-                Some((Ok(answer), at)) => {
-                    let (expected, observed) = (At { answer, place: at }, At { answer: observed, place: &place });
-                    match verdict.kept() {
-                        Some(kept) => {
-                            kept.check(expected, observed, &rules, |text| at.fill(text)).is_ok()
-                                || (kept.chance.is_some() && differences(expected, observed, &rules).is_none())
-                        }
-                        None => differences(expected, observed, &rules).is_none(),
-                    }
-                }
-                _ => true,
-            };
+            let expected = Expected::of(case, topology, recordings, live);
             let hopeless = known.is_some_and(|known| known.known(&case.result_id(topology)).is_some());
-            let observed = player.ask(case, topology, hopeless, holds).await;
+            let settled = |answer: &Answer| verdict.is_settled(&expected, answer, &place);
+            let observed = player.ask(case, topology, hopeless, settled).await;
             for listener in &listeners {
                 // A listener that is gone needs nothing.
                 let _ = listener.try_send((observed.clone(), place.clone()));
             }
             let older = before.entry(described(case)).or_default();
-            let mut result = match case.or_standalone(topology) {
-                Some(reason) if observed.as_ref().is_ok_and(counts_as_well) => {
-                    verdict.result(Outcome::Pass, &format!("as one server answers: {reason}"))
-                }
-                _ => verdict.judge(expected.as_ref(), &observed, older, &place, &rules),
-            };
+            out.extend(verdict.judge(&expected, &observed, older, &place));
             older.extend(observed.ok());
-            if let Some(failed) = result.as_mut().filter(|r| feed.is_some() && r.outcome == Outcome::Fail)
-                && !as_recorded(expected.as_ref(), recorded(recordings, case, topology).as_ref(), &rules)
-            {
-                failed.reason.push_str("; the reference itself did not answer as recorded");
-            }
-            out.extend(result);
             if let Some(progress) = &options.progress {
                 progress(target, index + 1, asked.len());
             }
@@ -283,113 +239,8 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// The recorded answer of a case.
-fn recorded(recordings: &Recordings, case: &Case, topology: Topology) -> Option<(Given, Place)> {
-    let found = recordings.get(&case.id, topology)?;
-    Some((Ok(found.answer.clone()), found.place.clone()))
-}
-
-/// Whether a reference's answer is the recorded one.
-fn as_recorded(given: Option<&(Given, Place)>, recorded: Option<&(Given, Place)>, rules: &Rules) -> bool {
-    match (given, recorded) {
-        (Some((Ok(given), at)), Some((Ok(recorded), then))) => {
-            let (recorded, given) = (At { answer: recorded, place: then }, At { answer: given, place: at });
-            differences(recorded, given, rules).is_none()
-        }
-        _ => true,
-    }
-}
-
 fn is_destructive(case: &Case) -> bool {
     case.tags.iter().any(|tag| DESTRUCTIVE.contains(&tag.as_str()))
-}
-
-/// What is said about one case at one target.
-struct Verdict<'a> {
-    case: &'a Case,
-    topology: Topology,
-    target: &'a str,
-    known: Option<&'a Differences>,
-}
-
-impl Verdict<'_> {
-    /// `older` is what this target answered to the same request earlier in the sequence.
-    fn judge(
-        &self,
-        expected: Option<&(Given, Place)>,
-        observed: &Given,
-        older: &[Answer],
-        place: &Place,
-        rules: &Rules,
-    ) -> Option<CaseResult> {
-        let (expected, at) = match expected {
-            Some((Ok(answer), at)) => (answer, at),
-            Some((Err(error), _)) => {
-                return self.result(Outcome::Error, &format!("the reference gave no answer: {error}"));
-            }
-            None => return self.result(Outcome::Skip, "there is no recording and no reference"),
-        };
-        let observed = match observed {
-            Ok(answer) => answer,
-            Err(error) => return self.result(Outcome::Error, error),
-        };
-        let (left, right) = (At { answer: expected, place: at }, At { answer: observed, place });
-        let difference = differences(left, right, rules);
-        if let Some((kept, known)) = self.kept().zip(self.known) {
-            let said = kept.check(left, right, rules, |text| at.fill(text));
-            let (outcome, reason) = kept.verdict(known.row(&kept.difference), difference.as_deref(), said);
-            let mut result = self.result(outcome, &reason)?;
-            if outcome == Outcome::Pass {
-                return Some(result);
-            }
-            result.difference = Some(kept.difference.clone());
-            result.expected = Some(expected.to_result());
-            result.observed = Some(observed.to_result());
-            return Some(result);
-        }
-        let Some(difference) = difference else {
-            return self.result(Outcome::Pass, "");
-        };
-        // Tandem's own members are held to the recorded answer: they are never so late.
-        if let Some(reason) = self.case.late(self.topology).filter(|_| self.known.is_none()) {
-            let is_late = |answer| differences(At { answer, place }, right, rules).is_none();
-            if older.iter().any(is_late) {
-                return self.result(Outcome::Pass, &format!("answered as before: {reason}"));
-            }
-        }
-        let mut result = self.result(Outcome::Fail, &difference)?;
-        if let Some(known) = self.known.and_then(|known| known.known(&result.id)) {
-            result.tags.push(KNOWN.to_owned());
-            result.difference = Some(known.row.clone());
-            result.reason = format!("{} ({difference})", known.reason);
-        }
-        result.expected = Some(expected.to_result());
-        result.observed = Some(observed.to_result());
-        Some(result)
-    }
-
-    /// What this target must answer, where it differs on purpose.
-    fn kept(&self) -> Option<&Kept> {
-        self.known.and_then(|_| self.case.kept_at(self.topology.suffix()))
-    }
-
-    /// A result; none for a step that is not judged in this topology.
-    fn result(&self, outcome: Outcome, reason: &str) -> Option<CaseResult> {
-        self.case.judged(self.topology).then(|| CaseResult {
-            id: self.case.result_id(self.topology),
-            area: self.case.area.clone(),
-            endpoint: group::endpoint(self.case),
-            group: group::group(self.case).to_owned(),
-            target: self.target.to_owned(),
-            outcome,
-            tags: self.case.tags.clone(),
-            difference: None,
-            reason: reason.to_owned(),
-            request: described(self.case),
-            expected: None,
-            observed: None,
-        })
-    }
 }
 
 /// The same verdict for every case of a target that cannot be asked.

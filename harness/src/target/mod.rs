@@ -128,6 +128,9 @@ impl Node {
     }
 }
 
+/// Until when a real node listens if it ever does, also where six JVMs start on two cores.
+const HANG_LIMIT: Duration = Duration::from_secs(75);
+
 /// Sentence for everything that needs control over a process.
 const NOT_OURS: &str = "was not started by this harness, so it cannot be stopped, started or paused";
 
@@ -206,6 +209,7 @@ impl Cluster {
     /// process of it ends meanwhile, or at the time limit, naming what was missing.
     pub async fn wait_ready(&mut self, limit: Duration, progress: &dyn Progress) -> anyhow::Result<Duration> {
         let begun = Instant::now();
+        let mut hung = Some(HANG_LIMIT);
         let interval = self.poll_interval();
         loop {
             let checks = self.nodes.iter().map(|node| self.prober.check(node, &self.members));
@@ -228,6 +232,9 @@ impl Cluster {
             if begun.elapsed() > limit {
                 bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
             }
+            if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
+                self.start_hung_again(progress).await?;
+            }
             let up = self.nodes.len().saturating_sub(missing.len());
             let first = missing.first().map(String::as_str).unwrap_or_default();
             progress.status(&format!("{}: {up} of {} nodes usable ({first})", self.target, self.nodes.len()));
@@ -243,6 +250,7 @@ impl Cluster {
         progress: &dyn Progress,
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
+        let mut hung = Some(HANG_LIMIT);
         loop {
             let nodes = self.nodes.iter().filter(|node| group.contains(&node.address));
             let checks = futures::future::join_all(nodes.map(|node| self.prober.check(node, group))).await;
@@ -251,9 +259,33 @@ impl Cluster {
             if begun.elapsed() > limit {
                 bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
             }
+            if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
+                self.start_hung_again(progress).await?;
+            }
             progress.status(&format!("{}: the official nodes first ({missing})", self.target));
             tokio::time::sleep(self.poll_interval()).await;
         }
+    }
+
+    /// Kills and starts real nodes again that run and do not listen: their start waits for ever for a leader that
+    /// was elected before they looked (`compat/spec/membership.md` §8).
+    async fn start_hung_again(&mut self, progress: &dyn Progress) -> anyhow::Result<()> {
+        for i in 0..self.nodes.len() {
+            let is_running = match self.slots.get(i) {
+                Some(Slot::Process { running, .. }) => running.is_some(),
+                Some(Slot::Container(container)) => container.is_some(),
+                _ => false,
+            };
+            let Some(node) = self.nodes.get(i).filter(|node| is_running && has_jraft(node)) else { continue };
+            if self.prober.answers(node).await {
+                continue;
+            }
+            let (address, limit) = (&node.address, HANG_LIMIT.as_secs());
+            progress.line(&format!("{address} does not listen after {limit} s; it is killed and started again"));
+            self.kill_node(i).await?;
+            self.start_node(i).await?;
+        }
+        Ok(())
     }
 
     /// Puts the nodes in the order of these addresses, whatever the order was in which they were started.

@@ -56,6 +56,11 @@ impl Prober {
         }
     }
 
+    /// Whether a node listens at all.
+    pub(crate) async fn answers(&self, node: &Node) -> bool {
+        self.get(node, "/v1/ns/operator/metrics").await.is_ok()
+    }
+
     async fn get(&self, node: &Node, path: &str) -> Result<(u16, String), String> {
         let answer = self.client.get(format!("{}{path}", node.base_url())).send().await.map_err(|_| "no answer")?;
         let status = answer.status().as_u16();

@@ -11,7 +11,7 @@ use crate::naming::consistency::{Consistency, Subject};
 use crate::naming::error::NamingError;
 use crate::naming::registry::Registry;
 use crate::naming::service::{Cluster, ServiceId};
-use crate::naming::{clusters, health_checker, metadata, validate};
+use crate::naming::{clusters, health_checker, json, metadata, validate};
 use crate::node::Node;
 
 /// The endpoints.
@@ -54,11 +54,11 @@ fn update<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
 /// and wraps the error (compat/spec/naming-api.md §10.1).
 fn told(node: &Node, error: NamingError) -> NamingError {
     match error {
-        NamingError::Internal(texts) if !node.settings.standalone && texts == [health_checker::UNREADABLE] => {
+        NamingError::Internal(texts) if !node.settings.standalone && texts == [json::UNREADABLE] => {
             NamingError::internal(format!(
                 "com.alibaba.nacos.consistency.exception.ConsistencyException: \
                  com.alibaba.nacos.api.exception.runtime.NacosDeserializationException: {}",
-                health_checker::UNREADABLE
+                json::UNREADABLE
             ))
         }
         other => other,

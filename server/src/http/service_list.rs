@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use indexmap::IndexSet;
-use serde_json::Value;
 
 use super::instance::namespace;
 use super::request::Request;
@@ -12,7 +11,7 @@ use super::routes::Answer;
 use crate::distro::subscribers::RemoteSubscriber;
 use crate::java;
 use crate::naming::agent::{Agent, ClientType};
-use crate::naming::json::JsonBuffer;
+use crate::naming::json::{self, JsonBuffer};
 use crate::naming::selector::{NULL_FIELD, text_of};
 use crate::naming::service::Service;
 use crate::naming::{catalog, validate};
@@ -72,13 +71,7 @@ fn doms(names: &[String], count: i32) -> Response {
 
 /// Keeps services with a metadata value, or with an instance that has it.
 fn retain_selected(services: &mut Vec<Arc<Service>>, selector: &str) -> Result<(), ApiError> {
-    let value: Value = serde_json::from_str(selector).map_err(|_| ApiError {
-        status: 500,
-        causes: vec![
-            "errCode: 101, errMsg: Nacos deserialize failed.  ".to_owned(),
-            crate::naming::json::jackson_message(selector),
-        ],
-    })?;
+    let value = json::parse(selector)?;
     let kind = text_of(value.get("type")).ok_or_else(|| ApiError::internal(NULL_FIELD))?;
     if !["none", "label", "unknown"].contains(&kind.as_str()) {
         let message = format!("No enum constant com.alibaba.nacos.api.selector.SelectorType.{kind}");

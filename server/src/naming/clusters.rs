@@ -20,7 +20,7 @@ pub fn update(
 ) -> Result<(), NamingError> {
     let service = registry.get(id).ok_or_else(|| NamingError::invalid(format!("service not found:{}", id.name)))?;
     if cluster.check_port == 0 {
-        return Err(NamingError::internal(super::health_checker::UNREADABLE));
+        return Err(NamingError::internal(super::json::UNREADABLE));
     }
     validate::cluster_name_syntax(name)?;
     consistency.admit("a cluster's settings")?;

@@ -4,14 +4,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::NamingError;
-use super::json::{JsonBuffer, jackson_message};
+use super::json::{JsonBuffer, UNREADABLE, jackson_message};
 use super::service::HealthChecker;
 
 const FAILED: &str = "errCode: 101, errMsg: Nacos deserialize for class \
                       [com.alibaba.nacos.api.naming.pojo.healthcheck.AbstractHealthChecker] failed.  ";
-
-/// The answer official Nacos gives when the record it stored cannot be read back.
-pub const UNREADABLE: &str = "errCode: 101, errMsg: Nacos deserialize failed.  ";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]

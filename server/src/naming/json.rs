@@ -1,7 +1,21 @@
 //! JSON straight into a buffer, spelled as Jackson spells it (compat/spec/naming-api.md §1.3).
 
+use serde_json::Value;
+
+use super::error::NamingError;
 use super::instance::Metadata;
 use crate::java;
+
+/// What official Nacos says of a text that is no JSON.
+pub const UNREADABLE: &str = "errCode: 101, errMsg: Nacos deserialize failed.  ";
+
+/// Reads a parameter that is JSON.
+///
+/// # Errors
+/// Two causes, as official Nacos gives them: [`UNREADABLE`], and what Jackson says of the text.
+pub fn parse(text: &str) -> Result<Value, NamingError> {
+    serde_json::from_str(text).map_err(|_| NamingError::Internal(vec![UNREADABLE.to_owned(), jackson_message(text)]))
+}
 
 /// A JSON text under construction.
 #[derive(Debug, Default)]

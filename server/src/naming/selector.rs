@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::error::NamingError;
-use super::json::JsonBuffer;
+use super::json::{self, JsonBuffer};
 use super::service::Selector;
 use crate::java;
 
@@ -16,12 +16,7 @@ pub fn parse(text: &str) -> Result<Selector, NamingError> {
     if java::is_blank(text) {
         return Ok(Selector::None);
     }
-    let value: Value = serde_json::from_str(text).map_err(|_| {
-        NamingError::Internal(vec![
-            "errCode: 101, errMsg: Nacos deserialize failed.  ".to_owned(),
-            super::json::jackson_message(text),
-        ])
-    })?;
+    let value = json::parse(text)?;
     let kind = text_of(value.get("type")).ok_or_else(|| NamingError::internal(NULL_FIELD))?;
     match kind.as_str() {
         "none" => Ok(Selector::None),

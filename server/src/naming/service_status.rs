@@ -1,9 +1,7 @@
 //! Health reports of members, `POST service/status` (compat/spec/naming-api.md §9.9).
 
-use serde_json::Value;
-
 use super::error::NamingError;
-use super::json::jackson_message;
+use super::json;
 use super::selector::{NULL_FIELD, text_of};
 
 /// A report.
@@ -17,12 +15,7 @@ pub struct Report {
 
 /// Reads a report; `statuses` is looked for first, as in official Nacos.
 pub fn read(report: &str) -> Result<Report, NamingError> {
-    let value: Value = serde_json::from_str(report).map_err(|_| {
-        NamingError::Internal(vec![
-            "errCode: 101, errMsg: Nacos deserialize failed.  ".to_owned(),
-            jackson_message(report),
-        ])
-    })?;
+    let value = json::parse(report)?;
     let text = |name: &str| text_of(value.get(name)).ok_or_else(|| NamingError::internal(NULL_FIELD));
     Ok(Report { statuses: text("statuses")?, client_ip: text("clientIP")? })
 }

@@ -1,13 +1,13 @@
-//! A judgement beside what the target is held to: the scenario may excuse targets of a shape from a check, with its
-//! reason. What is excused is shown all the same.
+//! A judgement beside what the target is held to. A mixed cluster is not held to what official members are known to do,
+//! unless it began at a Tandem node; that is shown all the same.
 
 use std::fmt;
 
 use anyhow::{Context as _, Result};
 
 use super::history::Event;
-use super::judge::{Finding, Judgement, Verdict, judge};
-use super::scenario::{Scenario, Shape};
+use super::judge::{Check, Finding, Judgement, Verdict, judge};
+use super::scenario::Shape;
 use crate::results::{Fault, Outcome};
 
 /// A run of a scenario, judged.
@@ -17,22 +17,18 @@ pub struct Judged {
     pub judgement: Judgement,
     /// What the target is made of.
     pub shape: Shape,
-    /// Checks that it is not held to, with the reasons.
-    pub excused: Vec<(String, String)>,
     /// The history.
     pub events: Vec<Event>,
 }
 
 impl Judged {
-    /// Judges a run of `scenario` at a target of this shape.
+    /// Judges a run at a target of this shape.
     ///
     /// # Errors
     /// When the history has no beginning.
-    pub fn of(scenario: &Scenario, shape: Shape, events: Vec<Event>) -> Result<Self> {
+    pub fn of(shape: Shape, events: Vec<Event>) -> Result<Self> {
         let judgement = judge(&events).context("the history has no beginning")?;
-        let excused = scenario.hold.excuses.iter().filter(|it| it.shape == shape);
-        let excused = excused.map(|it| (it.check.clone(), it.reason.clone())).collect();
-        Ok(Self { judgement, shape, excused, events })
+        Ok(Self { judgement, shape, events })
     }
 
     /// Whether it is shown beside the others and held to nothing.
@@ -40,12 +36,9 @@ impl Judged {
         self.shape == Shape::Nacos
     }
 
-    /// Why the target is not held to what a finding says, if it is not. What began at a Tandem node is never excused.
-    fn excuse(&self, finding: &Finding) -> Option<&str> {
-        if finding.of_tandem > 0 {
-            return None;
-        }
-        self.excused.iter().find(|it| it.0 == finding.check.name()).map(|it| it.1.as_str())
+    /// Why the target is not held to what a finding says, if it is not.
+    fn excuse(&self, finding: &Finding) -> Option<&'static str> {
+        (self.shape == Shape::Mixed && finding.of_tandem == 0).then(|| official_flaw(finding.check)).flatten()
     }
 
     /// The verdict on what the target is held to.
@@ -80,6 +73,25 @@ impl Judged {
             }
         }
         fault
+    }
+}
+
+/// What official members do against a check, each for itself and all Tandem nodes as it should be.
+fn official_flaw(check: Check) -> Option<&'static str> {
+    match check {
+        Check::NoResurrection => {
+            Some("official members take the list that arrives last for the newest (distro.md §9.5)")
+        }
+        Check::NoEmptiedService => Some(
+            "official members remove what looks stale when responsibility moves (distro.md §9.2), and push it to all",
+        ),
+        Check::SyncLatency => Some("official members wait for a silent peer without a limit, two at a time (#7151)"),
+        Check::NoLostWrite | Check::LinearizableWrites => {
+            Some("official members answer ok to what they did not commit (jraft.md §8)")
+        }
+        Check::Agreement | Check::NoLostInstance | Check::NoZombie | Check::Availability | Check::LinearizableReads => {
+            None
+        }
     }
 }
 

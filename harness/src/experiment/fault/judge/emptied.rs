@@ -5,10 +5,13 @@
 //! service before: what it never had it cannot have emptied. A push that is empty at such a time is the same to a
 //! subscriber. A push that is older than one that the same node had sent before is counted only: datagrams are not
 //! ordered, and clients drop it.
+//!
+//! In a cluster of both kinds it *began at a Tandem node* when that is one and no official node showed the service empty
+//! from [`SETTLED`](super::lives::SETTLED) before until then; nor gave no answer, for then it cannot be told.
 
 use std::collections::HashMap;
 
-use super::super::history::{Event, Phase, Push};
+use super::super::history::{Event, Phase, Push, Us};
 use super::finding::{Check, Figure, Finding, ms, seconds, when};
 use super::lives::SETTLED;
 use super::looks::Seen;
@@ -57,6 +60,7 @@ fn service_empties(
         let after = rest.peek();
         let length = after.map_or(last.sent, |it| it.sent) - look.sent;
         times.push(ms(length));
+        finding.of_tandem += u64::from(began_at_tandem(story, (node, service), look.sent, last.sent));
         finding.violated(story, || {
             let alive: Vec<u32> = look.short().map(|it| story.instance(service, it)).collect();
             let ack = alive.first().and_then(|it| story.last_ack(*it, look.sent));
@@ -76,6 +80,18 @@ fn service_empties(
         });
     }
     times
+}
+
+/// Whether a Tandem node emptied it by itself.
+fn began_at_tandem(story: &Story<'_>, (node, service): (usize, usize), from: Us, until: Us) -> bool {
+    let had = |other: usize| {
+        let Some(looks) = story.nodes.get(other).and_then(|it| it.services.get(service)) else { return true };
+        let mut meanwhile = looks.iter().filter(|it| it.sent + SETTLED >= from && it.sent <= until).peekable();
+        meanwhile.peek().is_none() || meanwhile.any(|it| it.present.is_empty())
+    };
+    let changes_kinds = story.faults.iter().any(|it| it.fault.kind == "become");
+    let mut official = (0..story.nodes.len()).filter(|it| !story.is_tandem(*it));
+    story.is_tandem(node) && !changes_kinds && !official.any(had)
 }
 
 fn count(instances: usize) -> String {

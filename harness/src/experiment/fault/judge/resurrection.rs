@@ -9,7 +9,9 @@
 //!
 //! Of several nodes the first one counts. In a cluster of both kinds it *began at a Tandem node* when that is one, and no
 //! official node showed the instance in its last look before; or when it is an official one, and a Tandem node showed it
-//! and no other official one did. Where nodes change their kind that cannot be told.
+//! although it had been told, and no other official one did. A Tandem node was told when it acknowledged the
+//! deregistration itself, or when some node but the one that did had shown the instance and then did not: who told that
+//! one had told all. Where nodes change their kind that cannot be told.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -73,16 +75,24 @@ fn began_at_tandem(story: &Story<'_>, instance: u32, back: &Back) -> bool {
     if story.faults.iter().any(|it| it.fault.kind == "become") {
         return false;
     }
-    let service = (instance % story.services()) as usize;
-    let showed = |node: usize| {
+    let (service, local) = ((instance % story.services()) as usize, instance / story.services());
+    let shows = |look: &Seen<'_>| look.present.binary_search(&local).is_ok();
+    let looks_before = |node: usize| {
         let looks = story.nodes.get(node).and_then(|it| it.services.get(service)).map_or(&[][..], Vec::as_slice);
-        let before = looks.partition_point(|it| it.sent <= back.sent);
-        let last = before.checked_sub(1).and_then(|it| looks.get(it));
-        last.is_some_and(|it| it.present.binary_search(&(instance / story.services())).is_ok())
+        &looks[..looks.partition_point(|it| it.sent <= back.sent)]
     };
-    let others = || (0..story.nodes.len()).filter(|it| *it != back.node && showed(*it));
+    let showed = |node: usize| looks_before(node).last().is_some_and(shows);
+    let others_than = |node: Option<usize>| (0..story.nodes.len()).filter(move |it| Some(*it) != node);
+    let others = || others_than(Some(back.node)).filter(|it| showed(*it));
     let by_official = others().any(|it| !story.is_tandem(it));
-    !by_official && (story.is_tandem(back.node) || others().next().is_some())
+    let forgot = |node: usize| {
+        let looks = looks_before(node);
+        let (before, after) = looks.split_at(looks.partition_point(|it| it.sent < back.departed.at));
+        before.iter().any(shows) && !after.iter().all(shows)
+    };
+    let by = back.departed.by;
+    let was_told = || by.is_some_and(|it| story.is_tandem(it)) || others_than(by).any(forgot);
+    !by_official && (story.is_tandem(back.node) || others().next().is_some() && was_told())
 }
 
 /// How long each departed instance of a service was still shown at a node.

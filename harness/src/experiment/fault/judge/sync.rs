@@ -35,6 +35,7 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
         Figure::new("a probe's change → another node", "ms", seen.collect()).during(phase)
     };
     for (line, change) in changes.iter().filter(|it| it.1.shown.is_none() && apart(it.1)) {
+        finding.of_tandem += u64::from(story.is_tandem(change.from));
         finding.violated(story, || {
             let (from, to) = (story.node_name(change.from), story.node_name(change.to));
             let at = when(change.done, *line);
@@ -45,6 +46,7 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
     match (before.quantiles(), during.quantiles()) {
         (Some([_, usual, _]), Some([_, p99, _])) if before.values.len().min(during.values.len()) >= CHANGES_MIN => {
             if p99 > SLOWER_MAX * usual {
+                finding.of_tandem += u64::from(changes.iter().any(|it| apart(it.1) && story.is_tandem(it.1.from)));
                 slower(story, &changes, (usual, p99), apart, &mut finding);
             }
         }

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-pub use hold::{Bound, Excuse, Hold, Shape, checks};
+pub use hold::{Bound, Hold, Shape, checks};
 pub use load::{Group, LoadSpec};
 pub use select::Selector;
 pub(super) use step::READY_WITHIN;

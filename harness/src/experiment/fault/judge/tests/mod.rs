@@ -130,6 +130,40 @@ fn who_brought_it_back_in_a_mixed_cluster() {
 }
 
 #[test]
+fn who_was_not_told_did_not_bring_it_back() {
+    // Node 0, official, acknowledges that instance 12 leaves, and shows it again; node 1, of ours, never ceased to.
+    let of_tandem = |until: u64| {
+        let mut tale = Tale::default();
+        tale.header.nodes = ["nacos", "tandem", "nacos"].map(str::to_owned).to_vec();
+        // Node 2 knows the instance until then.
+        tale.lies = vec![(0, 12, 42, 46, true), (1, 12, 30, 46, true), (2, 12, until, 46, false)];
+        judged(&tale).finding(Check::NoResurrection).unwrap().of_tandem
+    };
+    assert_eq!(of_tandem(0), 0, "nobody else knew it, and nobody was told");
+    assert_eq!(of_tandem(30), 1, "node 2 was told, and so was node 1");
+}
+
+#[test]
+fn who_emptied_it_in_a_mixed_cluster() {
+    // Node 0 is of ours. Empty: node, from, until.
+    let of_tandem = |empty: &[(usize, u64, u64)]| {
+        let mut tale = Tale::default();
+        tale.header.nodes = ["tandem", "nacos", "nacos"].map(str::to_owned).to_vec();
+        let of_service = (0..14).step_by(2);
+        tale.lies = of_service
+            .flat_map(|instance| empty.iter().map(move |(node, from, until)| (*node, instance, *from, *until, false)))
+            .collect();
+        let finding = judged(&tale).finding(Check::NoEmptiedService).cloned().unwrap();
+        (finding.count, finding.of_tandem)
+    };
+    assert_eq!(of_tandem(&[(0, 42, 44)]), (1, 1));
+    assert_eq!(of_tandem(&[(1, 42, 44)]), (1, 0));
+    assert_eq!(of_tandem(&[(0, 43, 45), (1, 42, 44)]), (2, 0), "an official node told it so");
+    assert_eq!(of_tandem(&[(0, 42, 44), (1, 50, 52)]), (2, 1), "what an official node did later is no reason");
+    assert_eq!(of_tandem(&[(0, 60, 62), (1, 42, 44)]), (2, 1), "nor what it did long before");
+}
+
+#[test]
 fn what_is_stale_until_the_heal_is_no_resurrection() {
     let judgement = judged(&Tale::lying(2, 12, 30, 42, true));
     assert_eq!(judgement.verdict, Verdict::Pass);
