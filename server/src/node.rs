@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::clock;
 use crate::cluster::client;
 use crate::cluster::leave::Departures;
 use crate::cluster::lookup::Lookup;
@@ -118,6 +119,7 @@ impl Node {
         self.start_raft().await?;
         self.start_naming();
         self.tasks.spawn("metrics upkeep", metrics::upkeep());
+        self.tasks.spawn("clock", clock::watch());
         self.distro.start(&self.tasks, Arc::clone(&self.status)).await;
         self.status.serves();
         Ok(())

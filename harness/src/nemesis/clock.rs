@@ -65,6 +65,8 @@ pub(crate) fn variables(home: &Path) -> Result<Vec<(OsString, OsString)>, String
         ("FAKETIME_TIMESTAMP_FILE", file(home).into_os_string()),
         ("FAKETIME_CACHE_DURATION", "1".into()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        // A JVM waits by the monotonic clock; without this its waits end at once, and it does nothing but wait.
+        ("FAKETIME_FORCE_MONOTONIC_FIX", "0".into()),
         ("FAKETIME_DONT_RESET", "1".into()),
     ]
     .map(|(name, value)| (name.into(), value))

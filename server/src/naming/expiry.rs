@@ -24,7 +24,7 @@ use super::instance::{HEART_BEAT_TIMEOUT, IP_DELETE_TIMEOUT, Instance, InstanceK
 use super::registry::Registry;
 use super::service::{Service, ServiceId};
 use super::switches::Switches;
-use crate::clock::now_ms;
+use crate::clock::{jumped_at, now_ms};
 use crate::flaw::{Flaw, is_broken};
 
 /// Time between two looks at a service.
@@ -234,7 +234,7 @@ impl Expiry {
         if instance.marked {
             return Verdict::Alive;
         }
-        let silent = now - instance.last_beat.max(since);
+        let silent = now - instance.last_beat.max(since).max(jumped_at());
         if self.remove && silent > instance.meta_millis(IP_DELETE_TIMEOUT, IP_DELETE_TIMEOUT_DEFAULT_MS) {
             Verdict::Gone
         } else if instance.healthy && silent > heart_beat_timeout(instance) {

@@ -85,13 +85,14 @@ fn official_flaw(check: Check) -> Option<&'static str> {
         Check::NoEmptiedService => Some(
             "official members remove what looks stale when responsibility moves (distro.md §9.2), and push it to all",
         ),
+        Check::NoZombie => Some(
+            "official members count silence anew when responsibility moves, and by a clock that may jump (distro.md §9.2)",
+        ),
         Check::SyncLatency => Some("official members wait for a silent peer without a limit, two at a time (#7151)"),
         Check::NoLostWrite | Check::LinearizableWrites => {
             Some("official members answer ok to what they did not commit (jraft.md §8)")
         }
-        Check::Agreement | Check::NoLostInstance | Check::NoZombie | Check::Availability | Check::LinearizableReads => {
-            None
-        }
+        Check::Agreement | Check::NoLostInstance | Check::Availability | Check::LinearizableReads => None,
     }
 }
 

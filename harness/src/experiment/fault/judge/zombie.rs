@@ -2,12 +2,15 @@
 //!
 //! The time begins with the last thing the client did, and anew at a node with the heal of a fault that involves it: cut
 //! off, stopped or away it cannot know. What is shown meanwhile is measured.
+//!
+//! In a cluster of both kinds it *began at a Tandem node* when one shows it too late, and [`SETTLED`] longer than any
+//! official node: as long as an official one has it, it may be told to have it.
 
 use std::collections::BTreeMap;
 
 use super::super::history::{Phase, Us};
 use super::finding::{Check, Figure, Finding, ms, seconds, when};
-use super::lives::Abandoned;
+use super::lives::{Abandoned, SETTLED};
 use super::looks::Seen;
 use super::story::{Line, Story};
 
@@ -36,6 +39,8 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
         return Some(finding);
     }
     let mut zombies: BTreeMap<u32, (usize, Us, Line, Abandoned)> = BTreeMap::new();
+    // When official nodes last showed an instance, and Tandem nodes last showed a zombie.
+    let (mut by_official, mut by_tandem) = (BTreeMap::<u32, Us>::new(), BTreeMap::<u32, Us>::new());
     for (node, looks) in story.nodes.iter().enumerate() {
         let mut remained = BTreeMap::new();
         for (service, look) in looks.answered() {
@@ -46,9 +51,16 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
                     continue;
                 }
                 remained.insert(instance, look.sent - abandoned.at);
-                if look.sent > gone_by(story, abandoned, node) {
+                let is_zombie = look.sent > gone_by(story, abandoned, node);
+                if is_zombie {
                     zombies.entry(instance).or_insert((node, look.done, look.line, abandoned));
                 }
+                let last = match story.is_tandem(node) {
+                    true if is_zombie => by_tandem.entry(instance).or_default(),
+                    true => continue,
+                    false => by_official.entry(instance).or_default(),
+                };
+                *last = look.sent.max(*last);
             }
         }
         let unseen = gone.iter().filter(|(instance, abandoned)| {
@@ -69,6 +81,8 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
             .push(Figure::new("shown after its client", "ms", remained.into_values().map(ms).collect()).at(node));
     }
     for (instance, (node, at, line, abandoned)) in zombies {
+        let official = by_official.get(&instance).map_or(0, |it| it + SETTLED);
+        finding.of_tandem += u64::from(by_tandem.get(&instance).is_some_and(|it| *it > official));
         finding.violated(story, || {
             let by = gone_by(story, abandoned, node);
             let (last, shown) = (when(abandoned.at, abandoned.line), when(at, line));

@@ -144,6 +144,22 @@ fn who_was_not_told_did_not_bring_it_back() {
 }
 
 #[test]
+fn whose_zombie_it_is_in_a_mixed_cluster() {
+    // Node 0 is of ours; the client of instance 11 was last heard of at 25 s. Shown: node, from, until.
+    let of_tandem = |shown: &[(usize, u64, u64)]| {
+        let mut tale = Tale::default();
+        tale.header.nodes = ["tandem", "nacos", "nacos"].map(str::to_owned).to_vec();
+        tale.lies = shown.iter().map(|(node, from, until)| (*node, 11, *from, *until, true)).collect();
+        let finding = judged(&tale).finding(Check::NoZombie).cloned().unwrap();
+        (finding.count, finding.of_tandem)
+    };
+    assert_eq!(of_tandem(&[(0, 50, 75)]), (1, 1));
+    assert_eq!(of_tandem(&[(1, 50, 75)]), (1, 0));
+    assert_eq!(of_tandem(&[(0, 50, 75), (1, 50, 73)]), (1, 0), "it was told to have it");
+    assert_eq!(of_tandem(&[(0, 50, 75), (1, 50, 65)]), (1, 1), "that is over for long");
+}
+
+#[test]
 fn who_emptied_it_in_a_mixed_cluster() {
     // Node 0 is of ours. Empty: node, from, until.
     let of_tandem = |empty: &[(usize, u64, u64)]| {
