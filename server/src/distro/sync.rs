@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Distro;
+use super::back::unless_back;
 use super::datum::MapWriter;
 use super::hand_over::{Offers, What};
 use super::peer_client::PeerError;
@@ -139,8 +140,13 @@ impl Peer {
         }
         let body = std::mem::take(&mut message.body);
         let (bytes, instances) = (body.len(), message.instances);
-        let ring = self.distro.ring_text();
-        match self.distro.client.changes(&self.address, body, &ring).await {
+        let (distro, ring) = (Arc::clone(&self.distro), self.distro.ring_text());
+        let call = distro.client.changes(&self.address, body, &ring);
+        let Some(answer) = unless_back(call, &self.address, &mut self.membership).await else {
+            self.pending.extend(batch);
+            return;
+        };
+        match answer {
             Ok(answer) => match self.outgoing.answered(message, answer) {
                 Outcome::Applied(behind) => {
                     self.reopened = 0;
@@ -192,6 +198,7 @@ impl Peer {
         }
         let ring = self.is_tandem().then(|| self.distro.ring_text());
         let bytes = body.len();
+        self.membership.mark_unchanged();
         match self.distro.client.push(&self.address, body, ring.as_deref()).await {
             Ok(()) => {
                 metrics::sync_sent(&self.address, bytes, instances);
@@ -259,19 +266,22 @@ impl Peer {
     }
 
     /// The next request: the oldest pending services with their lists as they are now. Services that have gone are
-    /// left out.
+    /// left out; for an official peer also those that are not ours any more: it would take a list of when we were cut
+    /// off for the newest, while clients tell the new owner with their next beats what it lacks.
     fn take_batch(&mut self) -> (Vec<ServiceId>, usize, Vec<u8>) {
         self.offers = self.distro.offers_to(&self.address);
         let mut writer = MapWriter::new();
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);
         let mut taken = 0;
+        let merges = self.is_tandem();
         for id in &self.pending {
             if writer.keys() >= keys_max || writer.bytes() >= REQUEST_BYTES_MAX {
                 break;
             }
             taken += 1;
-            if let Some(service) = self.distro.registry.get(id) {
+            let is_told = merges || self.distro.responsible(&id.name);
+            if let Some(service) = self.distro.registry.get(id).filter(|_| is_told) {
                 let state = service.read();
                 if state.has_datum {
                     writer.add(id, &state);
@@ -284,7 +294,8 @@ impl Peer {
         (batch, writer.instances(), writer.finish())
     }
 
-    /// Keeps what was not delivered and waits, longer every time; a change of the cluster ends the wait.
+    /// Keeps what was not delivered and waits, longer every time; a change of the cluster since the call began ends the
+    /// wait.
     async fn failed(&mut self, batch: Vec<ServiceId>, error: &PeerError) {
         if matches!(error, PeerError::Status(..)) {
             self.refusals += 1;
@@ -306,7 +317,6 @@ impl Peer {
         self.failures += 1;
         // Jitter keeps several nodes from hitting a returning one together.
         let pause = pause.mul_f64(jitter());
-        self.membership.mark_unchanged();
         let _ = tokio::time::timeout(pause, self.membership.changed()).await;
     }
 }

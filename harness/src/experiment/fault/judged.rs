@@ -31,25 +31,35 @@ impl Judged {
         Ok(Self { judgement, shape, events })
     }
 
-    /// Whether it is shown beside the others and held to nothing.
+    /// Whether it is shown beside the others and held to nothing: official nodes alone, and a mixed cluster of which
+    /// official nodes did all that the scenario is about.
     pub fn is_shown_only(&self) -> bool {
-        self.shape == Shape::Nacos
+        self.shape == Shape::Nacos || self.judgement.unready.is_empty() && self.counting().next().is_none()
+    }
+
+    fn demanded(&self) -> impl Iterator<Item = &Finding> {
+        self.judgement.findings.iter().filter(|it| it.is_demanded)
+    }
+
+    /// What the target is held to.
+    fn counting(&self) -> impl Iterator<Item = &Finding> {
+        self.demanded().filter(|it| self.excuse(it).is_none())
     }
 
     /// Why the target is not held to what a finding says, if it is not.
     fn excuse(&self, finding: &Finding) -> Option<&'static str> {
-        (self.shape == Shape::Mixed && finding.of_tandem == 0).then(|| official_flaw(finding.check)).flatten()
+        let is_official = self.shape == Shape::Mixed && finding.verdict != Verdict::Pass && finding.of_tandem == 0;
+        is_official.then(|| official_flaw(finding.check)).flatten()
     }
 
-    /// The verdict on what the target is held to.
+    /// The verdict on what the target is held to, or on everything where that is nothing.
     pub fn verdict(&self) -> Verdict {
         if !self.judgement.unready.is_empty() {
             return Verdict::Unknown;
         }
-        let demanded = self.judgement.findings.iter().filter(|it| it.is_demanded);
-        let counting: Vec<_> = demanded.filter(|it| self.excuse(it).is_none()).map(|it| it.verdict).collect();
-        // Nothing was judged, or everything was excused: that is no pass.
-        counting.into_iter().max().unwrap_or(Verdict::Unknown)
+        let worst = self.counting().map(|it| it.verdict).max();
+        // Nothing was judged: that is no pass.
+        worst.or_else(|| self.demanded().map(|it| it.verdict).max()).unwrap_or(Verdict::Unknown)
     }
 
     /// Whether everything held; what could not be judged did not.
@@ -114,7 +124,7 @@ impl fmt::Display for Judged {
         for why in &self.judgement.unready {
             write!(f, "\n  unknown: {why}")?;
         }
-        for finding in self.judgement.findings.iter().filter(|it| it.is_demanded) {
+        for finding in self.demanded() {
             let Some(says) = finding.says() else { continue };
             let excused = if self.excuse(finding).is_some() { " (not held to it)" } else { "" };
             write!(f, "\n  {}{excused}: {says}", finding.check.name())?;

@@ -7,7 +7,7 @@
 //! ordered, and clients drop it.
 //!
 //! In a cluster of both kinds it *began at a Tandem node* when that is one and no official node showed the service empty
-//! from [`SETTLED`](super::lives::SETTLED) before until then; nor gave no answer, for then it cannot be told.
+//! from [`SETTLED`](super::lives::SETTLED) before until then. Where one gave no answer meanwhile it cannot be told.
 
 use std::collections::HashMap;
 
@@ -126,6 +126,8 @@ fn empty_push(story: &Story<'_>, push: &Push, line: Line, finding: &mut Finding)
         is_owed.then_some(index as u32)
     });
     let Some(instance) = alive.next() else { return };
+    let by_tandem = push.node.is_some_and(|it| began_at_tandem(story, (it, push.service as usize), push.at, push.at));
+    finding.of_tandem += u64::from(by_tandem);
     finding.violated(story, || {
         let ack = story.last_ack(instance, push.at);
         let alive = ack.map(|it| format!(", acknowledged at {},", when(it.0, it.1))).unwrap_or_default();

@@ -7,6 +7,8 @@
 //!   one that lost its memory meanwhile is excused, so stretches in which a process was stopped are not judged like that.
 //!
 //! What is not shown for a while and then is, is not lost; it makes [stale reads](super::reads).
+//!
+//! In a cluster of both kinds it *began at a Tandem node* when one acknowledged the write and one does not show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,11 +75,14 @@ fn at_the_end(
     let wrong: Vec<_> = last.values().filter(|it| it.read().is_some_and(|it| !possible.contains(&it))).collect();
     let Some(read) = wrong.first() else { return false };
     let value = read.read().flatten();
+    let lost = last_write_after(register, value);
+    let by_tandem = lost.is_some_and(|it| story.is_tandem(it.op.node));
+    finding.of_tandem += u64::from(by_tandem && wrong.iter().any(|it| story.is_tandem(it.op.node)));
     finding.violated(story, || {
         let nodes: Vec<_> = wrong.iter().map(|it| story.node_name(it.op.node)).collect();
         let reads = format!("{} reads {} at {}", nodes.join(", "), value_name(value), when(read.op.done, read.line));
         let lines = wrong.iter().map(|it| it.line);
-        let Some(lost) = last_write_after(register, value) else {
+        let Some(lost) = lost else {
             return (format!("register {number}: {reads}, which nobody wrote"), lines.collect());
         };
         let says = format!("register {number}: {}, never overwritten; {reads}", lost.acknowledged());
@@ -114,6 +119,7 @@ fn overwritten(story: &Story<'_>, number: u32, register: &Register<'_>, finding:
         if seen.len() < story.nodes.len() || forgot(story, write.call.sent, until) {
             continue;
         }
+        finding.of_tandem += u64::from(story.is_tandem(write.op.node));
         finding.violated(story, || {
             let read = seen.values().map(|it| value_name(it.read().flatten())).collect::<BTreeSet<_>>();
             let read: Vec<_> = read.into_iter().collect();

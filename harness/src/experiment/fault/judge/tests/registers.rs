@@ -102,6 +102,21 @@ fn a_lost_write_that_was_overwritten_later() {
 }
 
 #[test]
+fn whose_lost_write_it_is_in_a_mixed_cluster() {
+    // Node 2 acknowledged the last write; `of_ours` is a Tandem node, and `loser` reads the one before in the end.
+    let of_tandem = |of_ours: usize, loser: usize| {
+        let mut tale = reading(|node, at| (node == loser && at >= 70).then_some(2));
+        tale.header.nodes = (0..3).map(|it| if it == of_ours { "tandem" } else { "nacos" }.to_owned()).collect();
+        let finding = judged(&tale).finding(Check::NoLostWrite).cloned().unwrap();
+        assert_eq!(finding.verdict, Verdict::Fail);
+        finding.of_tandem
+    };
+    assert_eq!(of_tandem(2, 2), 1);
+    assert_eq!(of_tandem(2, 0), 0, "it is at the Tandem node");
+    assert_eq!(of_tandem(0, 0), 0, "an official node said that it was written");
+}
+
+#[test]
 fn what_comes_to_sight_late_is_stale_and_not_lost() {
     let mut tale = reading(|_, at| (at == 31).then_some(1));
     tale.persistent.extend(all_read(40_000, 2));
