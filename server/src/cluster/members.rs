@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub struct Members {
     standalone: bool,
     fail_access_max: u32,
     list: RwLock<BTreeMap<String, Member>>,
+    /// Whether the list names this node, which is in it all the same.
+    is_named: AtomicBool,
     ring: watch::Sender<Arc<Ring>>,
 }
 
@@ -39,6 +42,7 @@ impl Members {
         let ring = Ring::new(vec![self_address.clone()]);
         Members {
             list: RwLock::new([(self_address.clone(), own)].into()),
+            is_named: AtomicBool::new(true),
             self_address,
             standalone: settings.standalone,
             fail_access_max: settings.members.fail_access_count,
@@ -149,6 +153,11 @@ impl Members {
         }
     }
 
+    /// Whether the list that was read last names this node. It keeps itself in its own list, whatever was read.
+    pub fn is_named(&self) -> bool {
+        self.is_named.load(Ordering::Relaxed)
+    }
+
     /// Puts another list in the place of this one. As in official nodes every member of a changed list starts as UP;
     /// unlike there, what it said about itself is kept. An empty list changes nothing. True when the list changed:
     /// it is then worth writing back.
@@ -162,7 +171,9 @@ impl Members {
             .map(|entry| Member::listed(&entry.host, entry.port))
             .map(|member| (member.address.clone(), member))
             .collect();
-        if !next.contains_key(&self.self_address) {
+        let is_named = next.contains_key(&self.self_address);
+        self.is_named.store(is_named, Ordering::Relaxed);
+        if !is_named {
             warn!(address = self.self_address, "this node is not in the member list and adds itself");
         }
         if let Some(own) = list.get(&self.self_address) {
@@ -251,6 +262,16 @@ mod tests {
 
     fn report(port: u16) -> Member {
         Member::own("127.0.0.1", port)
+    }
+
+    #[test]
+    fn who_is_struck_off_the_list_stays_in_its_own_and_knows() {
+        let members = three();
+        assert!(members.is_named());
+        members.replace(&entries(&[9202, 9203]));
+        assert_eq!((members.is_named(), members.all().len()), (false, 3));
+        members.replace(&entries(&[9201, 9202, 9203]));
+        assert!(members.is_named(), "also when its own list is the same as before");
     }
 
     #[test]

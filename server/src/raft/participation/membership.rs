@@ -57,7 +57,7 @@ impl Participation {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut timed = None;
-        let mut list = Vec::new();
+        let mut list = (Vec::new(), true);
         let (mut known, mut gone) = (HashSet::new(), 0);
         let mut admitted = false;
         loop {
@@ -66,17 +66,17 @@ impl Participation {
             if timed.replace(now) != Some(now) {
                 self.group.set_timing(now);
             }
-            let listed = listed(&members);
-            if listed != list {
+            let (listed, is_named) = (listed(&members), members.is_named());
+            if (&listed, is_named) != (&list.0, list.1) {
                 // Whoever was removed and is listed again asks again.
                 admitted = false;
                 known.extend(listed.iter().cloned());
-                list.clone_from(&listed);
+                list = (listed.clone(), is_named);
             }
             let voters = self.group.status().configuration.peers;
             let is_voter = voters.contains(self.group.me());
             admitted |= is_voter;
-            if !admitted && listed.contains(self.group.me()) {
+            if !admitted && is_named && listed.contains(self.group.me()) {
                 self.ask_in(&listed).await;
             }
             let left: Vec<PeerId> = voters.into_iter().filter(|voter| !listed.contains(voter)).collect();
