@@ -129,7 +129,7 @@ impl Node {
 }
 
 /// Until when a real node listens if it ever does, also where six JVMs start on two cores.
-const HANG_LIMIT: Duration = Duration::from_secs(75);
+pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(75);
 
 /// Sentence for everything that needs control over a process.
 const NOT_OURS: &str = "was not started by this harness, so it cannot be stopped, started or paused";
@@ -212,7 +212,8 @@ impl Cluster {
         let mut hung = Some(HANG_LIMIT);
         let interval = self.poll_interval();
         loop {
-            let checks = self.nodes.iter().map(|node| self.prober.check(node, &self.members));
+            let has_storage = self.has_official_majority();
+            let checks = self.nodes.iter().map(|node| self.prober.check(node, &self.members, has_storage));
             let mut missing: Vec<String> = futures::future::join_all(checks)
                 .await
                 .into_iter()
@@ -233,7 +234,8 @@ impl Cluster {
                 bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
             }
             if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
-                self.start_hung_again(progress).await?;
+                let all: Vec<usize> = (0..self.nodes.len()).collect();
+                self.start_hung_again(&all, progress).await?;
             }
             let up = self.nodes.len().saturating_sub(missing.len());
             let first = missing.first().map(String::as_str).unwrap_or_default();
@@ -253,24 +255,25 @@ impl Cluster {
         let mut hung = Some(HANG_LIMIT);
         loop {
             let nodes = self.nodes.iter().filter(|node| group.contains(&node.address));
-            let checks = futures::future::join_all(nodes.map(|node| self.prober.check(node, group))).await;
+            let checks = futures::future::join_all(nodes.map(|node| self.prober.check(node, group, true))).await;
             let Some(missing) = checks.into_iter().find_map(Result::err) else { return Ok(()) };
             self.check_alive().await?;
             if begun.elapsed() > limit {
                 bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
             }
             if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
-                self.start_hung_again(progress).await?;
+                let all: Vec<usize> = (0..self.nodes.len()).collect();
+                self.start_hung_again(&all, progress).await?;
             }
             progress.status(&format!("{}: the official nodes first ({missing})", self.target));
             tokio::time::sleep(self.poll_interval()).await;
         }
     }
 
-    /// Kills and starts real nodes again that run and do not listen: their start waits for ever for a leader that
+    /// Kills and starts those real nodes among these again that run and do not listen: their start waits for ever for a leader that
     /// was elected before they looked (`compat/spec/membership.md` §8).
-    async fn start_hung_again(&mut self, progress: &dyn Progress) -> anyhow::Result<()> {
-        for i in 0..self.nodes.len() {
+    pub(crate) async fn start_hung_again(&mut self, among: &[usize], progress: &dyn Progress) -> anyhow::Result<()> {
+        for i in among.iter().copied() {
             let is_running = match self.slots.get(i) {
                 Some(Slot::Process { running, .. }) => running.is_some(),
                 Some(Slot::Container(container)) => container.is_some(),
@@ -315,6 +318,12 @@ impl Cluster {
     fn poll_interval(&self) -> Duration {
         let all_tandem = self.nodes.iter().all(|node| node.kind == NodeKind::Tandem);
         Duration::from_millis(if all_tandem { 20 } else { 100 })
+    }
+
+    /// Whether the group in which official nodes keep their configuration has a leader: only they take part in it, and
+    /// all members count.
+    fn has_official_majority(&self) -> bool {
+        self.nodes.iter().filter(|node| has_jraft(node)).count() * 2 > self.members.len()
     }
 
     /// Real Nacos of the JRaft generation has no leader for a while after all nodes are up.

@@ -39,8 +39,10 @@ impl Prober {
         Ok(Self { client })
     }
 
-    /// `Ok` when the node is up and sees all `members` as up; otherwise a few words on what is missing.
-    pub(crate) async fn check(&self, node: &Node, members: &BTreeSet<String>) -> Result<(), String> {
+    /// `Ok` when the node is up and sees all `members` as up; otherwise a few words on what is missing. Without a leader
+    /// for its own storage a real node is never ready by its own word, and serves names all the same
+    /// (`compat/spec/membership.md` §8).
+    pub(crate) async fn check(&self, node: &Node, members: &BTreeSet<String>, has_storage: bool) -> Result<(), String> {
         self.metrics_up(node).await?;
         match (node.kind, node.version.as_str()) {
             (NodeKind::Url, _) => Ok(()),
@@ -49,7 +51,9 @@ impl Prober {
             }
             (NodeKind::Nacos, "1.3.0") => self.naming_up(node, members, "", "state", &Value::from("UP")).await,
             (NodeKind::Nacos, _) => {
-                self.readiness(node).await?;
+                if has_storage {
+                    self.readiness(node).await?;
+                }
                 self.members_up(node, members).await
             }
             (NodeKind::Tandem | NodeKind::Docker, _) => self.members_up(node, members).await,

@@ -16,7 +16,7 @@ use super::run::Context;
 use super::scenario::{Action, READY_WITHIN, Selector, Step};
 use crate::experiment::workload::{Observer, Recorder};
 use crate::nemesis::{Action as Deed, Applied};
-use crate::target::Cluster;
+use crate::target::{Cluster, HANG_LIMIT};
 
 /// How finely ends are kept.
 const TICK: Duration = Duration::from_millis(10);
@@ -39,7 +39,13 @@ enum State {
     /// It holds: what was done, and what ends it.
     Holds { done: Vec<Applied>, undo: Vec<Deed> },
     /// It was undone; it is over when these nodes answer what they were asked since.
-    Answering { nodes: Vec<usize>, since: Us, began: Instant },
+    Answering { nodes: Vec<usize>, since: Us, began: Instant, hung: Option<Duration> },
+}
+
+impl State {
+    fn answering(nodes: Vec<usize>, since: Us) -> Self {
+        Self::Answering { nodes, since, began: Instant::now(), hung: Some(HANG_LIMIT) }
+    }
 }
 
 /// The timeline of one run.
@@ -154,7 +160,7 @@ impl<'a> Timeline<'a> {
             self.recorder.add(Event::Healed { at: self.recorder.now(), fault: number });
             return;
         } else {
-            State::Answering { nodes: begun.restarted, since: self.recorder.now(), began: Instant::now() }
+            State::answering(begun.restarted, self.recorder.now())
         };
         let until = lasts.filter(|_| matches!(state, State::Holds { .. })).map(|it| Instant::now() + it);
         self.active.push(Active { number, until, state });
@@ -203,6 +209,7 @@ impl<'a> Timeline<'a> {
             let now = Instant::now();
             self.end(|it| it.until.is_some_and(|until| until <= now)).await?;
             self.look_for_answers()?;
+            self.start_hung_again().await?;
             if now >= end {
                 return Ok(());
             }
@@ -238,7 +245,7 @@ impl<'a> Timeline<'a> {
                     self.recorder.add(Event::Healed { at: self.recorder.now(), fault: number });
                 }
                 Ok(nodes) => {
-                    let state = State::Answering { nodes, since, began: Instant::now() };
+                    let state = State::answering(nodes, since);
                     self.active.push(Active { number, until: None, state });
                 }
                 Err(error) => failure = failure.and(Err(error)),
@@ -247,13 +254,26 @@ impl<'a> Timeline<'a> {
         failure
     }
 
+    /// Real nodes that are to answer and hang in their start are started once more.
+    async fn start_hung_again(&mut self) -> Result<()> {
+        let mut hung_nodes = Vec::new();
+        for it in &mut self.active {
+            if let State::Answering { nodes, began, hung, .. } = &mut it.state
+                && hung.take_if(|limit| began.elapsed() > *limit).is_some()
+            {
+                hung_nodes.extend(nodes.iter().copied());
+            }
+        }
+        self.cluster.start_hung_again(&hung_nodes, self.context.progress).await
+    }
+
     fn look_for_answers(&mut self) -> Result<()> {
         let observers = &self.observers;
         let answer = |node: &usize, since| observers.get(*node).is_some_and(|it| it.has_answered_since(since));
         let recorder = &self.recorder;
         let mut late = None;
         self.active.retain(|it| {
-            let State::Answering { nodes, since, began } = &it.state else { return true };
+            let State::Answering { nodes, since, began, .. } = &it.state else { return true };
             if nodes.iter().all(|node| answer(node, *since)) {
                 recorder.add(Event::Healed { at: recorder.now(), fault: it.number });
                 return false;
