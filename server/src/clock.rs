@@ -2,7 +2,7 @@
 //!
 //! It is the machine's, and a jump of that does not reach it at once: stamps of beats are held against each other, so one
 //! taken in the hour that a wrong clock was ahead would keep a dead instance for an hour, at every member. In between it
-//! goes on by the clock that cannot be set. What passes within [`BELIEVED_AFTER`] was never there. A jump ahead that stays
+//! goes on by the clock that cannot be set. What passes within a minute was never there. A jump ahead that stays
 //! is believed then, and nobody's silence is counted from before it; one back is not until the next start, for time that
 //! goes back would be worse than time that is ahead.
 
