@@ -18,7 +18,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Distro;
-use super::back::unless_back;
 use super::datum::MapWriter;
 use super::hand_over::{Offers, What};
 use super::peer_client::PeerError;
@@ -140,13 +139,8 @@ impl Peer {
         }
         let body = std::mem::take(&mut message.body);
         let (bytes, instances) = (body.len(), message.instances);
-        let (distro, ring) = (Arc::clone(&self.distro), self.distro.ring_text());
-        let call = distro.client.changes(&self.address, body, &ring);
-        let Some(answer) = unless_back(call, &self.address, &mut self.membership).await else {
-            self.pending.extend(batch);
-            return;
-        };
-        match answer {
+        let ring = self.distro.ring_text();
+        match self.distro.client.changes(&self.address, body, &ring).await {
             Ok(answer) => match self.outgoing.answered(message, answer) {
                 Outcome::Applied(behind) => {
                     self.reopened = 0;
@@ -198,7 +192,6 @@ impl Peer {
         }
         let ring = self.is_tandem().then(|| self.distro.ring_text());
         let bytes = body.len();
-        self.membership.mark_unchanged();
         match self.distro.client.push(&self.address, body, ring.as_deref()).await {
             Ok(()) => {
                 metrics::sync_sent(&self.address, bytes, instances);
@@ -274,7 +267,8 @@ impl Peer {
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);
         let mut taken = 0;
-        let merges = self.is_tandem();
+        // One that has not said what it is may be of ours.
+        let merges = self.is_tandem() || !self.distro.members.has_reported(&self.address);
         for id in &self.pending {
             if writer.keys() >= keys_max || writer.bytes() >= REQUEST_BYTES_MAX {
                 break;
@@ -294,8 +288,7 @@ impl Peer {
         (batch, writer.instances(), writer.finish())
     }
 
-    /// Keeps what was not delivered and waits, longer every time; a change of the cluster since the call began ends the
-    /// wait.
+    /// Keeps what was not delivered and waits, longer every time; a change of the cluster ends the wait.
     async fn failed(&mut self, batch: Vec<ServiceId>, error: &PeerError) {
         if matches!(error, PeerError::Status(..)) {
             self.refusals += 1;
@@ -317,6 +310,7 @@ impl Peer {
         self.failures += 1;
         // Jitter keeps several nodes from hitting a returning one together.
         let pause = pause.mul_f64(jitter());
+        self.membership.mark_unchanged();
         let _ = tokio::time::timeout(pause, self.membership.changed()).await;
     }
 }
