@@ -234,8 +234,7 @@ impl Cluster {
                 bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
             }
             if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
-                let all: Vec<usize> = (0..self.nodes.len()).collect();
-                self.start_hung_again(&all, progress).await?;
+                self.start_all_hung_again(progress).await?;
             }
             let up = self.nodes.len().saturating_sub(missing.len());
             let first = missing.first().map(String::as_str).unwrap_or_default();
@@ -262,12 +261,16 @@ impl Cluster {
                 bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
             }
             if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
-                let all: Vec<usize> = (0..self.nodes.len()).collect();
-                self.start_hung_again(&all, progress).await?;
+                self.start_all_hung_again(progress).await?;
             }
             progress.status(&format!("{}: the official nodes first ({missing})", self.target));
             tokio::time::sleep(self.poll_interval()).await;
         }
+    }
+
+    async fn start_all_hung_again(&mut self, progress: &dyn Progress) -> anyhow::Result<()> {
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
+        self.start_hung_again(&all, progress).await
     }
 
     /// Kills and starts those real nodes among these again that run and do not listen: their start waits for ever for a leader that

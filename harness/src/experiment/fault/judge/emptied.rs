@@ -89,9 +89,8 @@ fn began_at_tandem(story: &Story<'_>, (node, service): (usize, usize), from: Us,
         let mut meanwhile = looks.iter().filter(|it| it.sent + SETTLED >= from && it.sent <= until).peekable();
         meanwhile.peek().is_none() || meanwhile.any(|it| it.present.is_empty())
     };
-    let changes_kinds = story.faults.iter().any(|it| it.fault.kind == "become");
     let mut official = (0..story.nodes.len()).filter(|it| !story.is_tandem(*it));
-    story.is_tandem(node) && !changes_kinds && !official.any(had)
+    story.is_tandem(node) && !story.changes_kinds() && !official.any(had)
 }
 
 fn count(instances: usize) -> String {

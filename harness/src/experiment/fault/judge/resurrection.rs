@@ -72,7 +72,7 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
 
 /// Whether a Tandem node brought it back.
 fn began_at_tandem(story: &Story<'_>, instance: u32, back: &Back) -> bool {
-    if story.faults.iter().any(|it| it.fault.kind == "become") {
+    if story.changes_kinds() {
         return false;
     }
     let (service, local) = ((instance % story.services()) as usize, instance / story.services());

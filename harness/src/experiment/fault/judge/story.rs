@@ -118,6 +118,11 @@ impl<'a> Story<'a> {
         self.header.nodes.get(node).is_some_and(|kind| kind == "tandem")
     }
 
+    /// Whether nodes change their kind meanwhile, so that what began at a Tandem node cannot be told.
+    pub(super) fn changes_kinds(&self) -> bool {
+        self.faults.iter().any(|it| it.fault.kind == "become")
+    }
+
     /// The event of a line.
     pub(super) fn event(&self, line: Line) -> Option<&'a Event> {
         self.events.get(line.checked_sub(1)?)
