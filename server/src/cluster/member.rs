@@ -142,6 +142,11 @@ impl Member {
         self.extend_text(TANDEM).is_some()
     }
 
+    /// Whether it can be a Tandem node: it said so, or has not said yet what it is.
+    pub fn may_be_tandem(&self) -> bool {
+        self.is_tandem() || !self.has_reported()
+    }
+
     /// The newest version of the peer stream it said it speaks.
     pub fn stream_version(&self) -> Option<u32> {
         self.extend_text(TANDEM_STREAM).filter(|_| self.is_tandem())?.parse().ok().filter(|version| *version > 0)

@@ -110,6 +110,11 @@ impl Members {
         self.list.read().get(address).is_some_and(Member::is_tandem)
     }
 
+    /// Whether the member can be a Tandem node: it said so, or has not said yet what it is.
+    pub fn may_be_tandem(&self, address: &str) -> bool {
+        self.list.read().get(address).is_some_and(Member::may_be_tandem)
+    }
+
     /// The version of the peer stream to speak with this member: the older one of what both announce. `None` when one
     /// of the two announces none.
     pub fn stream_version(&self, address: &str) -> Option<u32> {

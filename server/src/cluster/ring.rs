@@ -25,6 +25,17 @@ impl Ring {
         self.addresses.get(slot).map(String::as_str)
     }
 
+    /// As Tandem nodes tell each other: the members joined by commas.
+    pub fn to_text(&self) -> String {
+        self.addresses.join(",")
+    }
+
+    /// Address responsible for a grouped service name by another node's ring, as that one told it.
+    pub fn owner_by_text<'a>(text: &'a str, grouped_name: &str) -> Option<&'a str> {
+        let addresses = || text.split(',').filter(|address| !address.is_empty());
+        addresses().nth(hash(grouped_name) as usize % addresses().count().max(1))
+    }
+
     /// Whether the address is in the ring.
     pub fn contains(&self, address: &str) -> bool {
         self.addresses.binary_search_by(|known| known.as_str().cmp(address)).is_ok()
@@ -68,8 +79,11 @@ mod tests {
         // compat/spec/membership.md §3.3
         let ring = Ring::new(["127.0.0.1:9203", "127.0.0.1:9201", "127.0.0.1:9202"].map(String::from).to_vec());
         for (name, owner) in [("h2d1", 9203), ("h2d2", 9202), ("h2d3", 9201), ("h2d4", 9203), ("h2d5", 9202)] {
-            assert_eq!(ring.owner(&format!("DEFAULT_GROUP@@{name}")), Some(format!("127.0.0.1:{owner}").as_str()));
+            let (name, owner) = (format!("DEFAULT_GROUP@@{name}"), format!("127.0.0.1:{owner}"));
+            assert_eq!(ring.owner(&name), Some(owner.as_str()));
+            assert_eq!(Ring::owner_by_text(&ring.to_text(), &name), Some(owner.as_str()));
         }
         assert_eq!(Ring::default().owner("x"), None);
+        assert_eq!(Ring::owner_by_text(&Ring::default().to_text(), "x"), None);
     }
 }

@@ -11,17 +11,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 use super::Distro;
 use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::flaw::{Flaw, is_broken};
+use crate::naming::heard::SETTLING_MS;
 use crate::naming::service::ServiceId;
+
+/// How long the ring must have stood before official peers are told lists: they take as long with every change
+/// (compat/spec/distro.md §7.3).
+pub(super) const RING_SETTLES: Duration = Duration::from_secs(2);
 
 /// A list that is offered to its heir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,17 @@ pub(super) enum What {
     HandedOver,
 }
 
+/// Who was responsible before the ring last moved.
+#[derive(Debug)]
+pub(super) struct Former {
+    pub(super) address: String,
+    /// When it moved, ms since the epoch.
+    pub(super) moved_at: i64,
+    /// That ring had stood for a while. While members come back one after the other, it changes with each of them; who
+    /// was responsible in between had no time to hear of what is here.
+    pub(super) settled: bool,
+}
+
 /// What is to be handed over, and since when.
 #[derive(Debug, Default)]
 pub(super) struct HandOver {
@@ -58,8 +76,11 @@ struct State {
     /// The ring as far as it was dealt with here, and the one before.
     ring: Option<Arc<Ring>>,
     before: Option<Arc<Ring>>,
-    /// When it last moved, ms since the epoch.
+    /// When it last moved, ms since the epoch, and whether the one before had stood for a while.
     moved_at: i64,
+    settled: bool,
+    /// The same moment, by a clock that never jumps.
+    stands_since: Option<Instant>,
     /// The number of the latest offers.
     number: u64,
     /// By heir; what has not arrived.
@@ -67,10 +88,16 @@ struct State {
 }
 
 impl HandOver {
-    /// Who was responsible before the ring last moved, and when that was, ms since the epoch.
-    pub(super) fn former_owner(&self, name: &str) -> Option<(String, i64)> {
+    /// Who was responsible before the ring last moved.
+    pub(super) fn former_owner(&self, name: &str) -> Option<Former> {
         let state = self.state.lock();
-        Some((state.before.as_ref()?.owner(name)?.to_owned(), state.moved_at))
+        let address = state.before.as_ref()?.owner(name)?.to_owned();
+        Some(Former { address, moved_at: state.moved_at, settled: state.settled })
+    }
+
+    /// Whether the ring has stood for a while, or never was another.
+    fn is_settled(&self) -> bool {
+        self.state.lock().stands_since.is_none_or(|since| since.elapsed() >= RING_SETTLES)
     }
 
     /// Whether the heir may lack what we have; `ring` is the one by which it is the heir.
@@ -144,6 +171,13 @@ impl HandOver {
 }
 
 impl Distro {
+    /// Whether this peer may be told what is ours. An official one takes whatever it is told for the newest, so it must be
+    /// in the ring, and that must have stood: while members come back one after the other, we may hold ourselves
+    /// responsible for what we know nothing of since we were cut off.
+    pub(super) fn may_be_told(&self, peer: &str) -> bool {
+        self.members.may_be_tandem(peer) || self.members.ring().contains(peer) && self.hand_over.is_settled()
+    }
+
     /// The ring is this one from now on; what moved with it is offered to its heirs.
     pub(super) fn ring_moved(&self, now: Arc<Ring>) {
         let own = self.members.self_address();
@@ -172,8 +206,11 @@ impl Distro {
                 state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, number });
             }
         }
+        let at = now_ms();
         state.before = Some(before);
-        state.moved_at = now_ms();
+        state.settled = at - state.moved_at >= SETTLING_MS;
+        state.moved_at = at;
+        state.stands_since = Some(Instant::now());
         drop(state);
         self.hand_over.added.notify_waiters();
     }

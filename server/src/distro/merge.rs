@@ -16,11 +16,10 @@ use crate::naming::service::{Instances, ServiceState};
 pub(super) enum Trust {
     /// From the responsible node: it takes the place of ours.
     Owner {
-        /// It does not tell what it removed: what its list lacks is taken for removed.
-        official: bool,
-        /// It can be told what was removed: then its list brings back nothing of what is known to be removed here. While
-        /// two nodes hold themselves responsible, a removal may have reached the other one only.
-        hears_removals: bool,
+        /// It tells what it removed and can be told, which takes the stream: its list brings back nothing of what is known
+        /// to be removed here, because while two nodes hold themselves responsible, a removal may have reached the other
+        /// one only. Of other owners' lists all is believed, and what they lack is taken for removed.
+        tells: bool,
     },
     /// From an official node that cannot be responsible, or does not know yet that it is not. It takes the place of ours
     /// as on its own kind, but brings back nothing that was removed. What it lacks goes even if it beat here since: for
@@ -60,7 +59,7 @@ pub(super) fn merge(
     let mut kept = Instances::with_capacity(theirs.len());
     for mut theirs in theirs {
         let key = theirs.key();
-        if !matches!(trust, Trust::Owner { hears_removals: false, .. }) && state.removals.covers(&theirs) {
+        if !matches!(trust, Trust::Owner { tells: false }) && state.removals.covers(&theirs) {
             done.corrected = true;
             continue;
         }
@@ -87,7 +86,7 @@ pub(super) fn merge(
             done.corrected = true;
         } else {
             done.changed = true;
-            if matches!(trust, Trust::Owner { official: true, .. } | Trust::FormerOwner { .. }) {
+            if matches!(trust, Trust::Owner { tells: false } | Trust::FormerOwner { .. }) {
                 state.removals.record(key.clone(), known.last_beat.max(now), now);
             }
         }
@@ -131,8 +130,8 @@ fn same_but_beat(known: &Instance, theirs: &mut Instance) -> bool {
 mod tests {
     use super::*;
 
-    const OWNER: Trust = Trust::Owner { official: false, hears_removals: true };
-    const DEAF_OWNER: Trust = Trust::Owner { official: false, hears_removals: false };
+    const OWNER: Trust = Trust::Owner { tells: true };
+    const DEAF_OWNER: Trust = Trust::Owner { tells: false };
     const NOW: i64 = 200;
 
     fn instance(port: i32, last_beat: i64) -> Instance {
@@ -214,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn what_an_official_owner_lacks_was_removed() {
-        for (official, after) in [(true, vec![]), (false, vec![(1, 90)])] {
+    fn what_an_owner_lacks_that_does_not_tell_was_removed() {
+        for (tells, after) in [(false, vec![]), (true, vec![(1, 90)])] {
             let mut state = state(&[(1, 80)], &[]);
-            take(&mut state, &[], &[], Trust::Owner { official, hears_removals: false });
+            take(&mut state, &[], &[], Trust::Owner { tells });
             take(&mut state, &[(1, 90)], &[], Trust::Copy);
-            assert_eq!(list(&state), after, "{official}");
+            assert_eq!(list(&state), after, "{tells}");
         }
     }
 

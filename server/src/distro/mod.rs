@@ -5,7 +5,7 @@
 //! - [`stream`]: what changed, between Tandem nodes
 //! - [`beats`]: beats for services of another Tandem node, in batches
 //! - [`checksum`]: what two nodes compare to see whether their lists agree
-//! - [`sync`]: a change goes to every peer at once
+//! - [`sync`]: a change goes to every peer at once; `back`: also to one that was away a moment ago
 //! - `hand_over`: what moves to another node with the ring
 //! - `merge`: what becomes of our list when a peer's arrives
 //! - [`verify`]: checksums of owned lists go to every peer every 5 s
@@ -34,6 +34,7 @@ use crate::settings::DistroSettings;
 use crate::tasks::Tasks;
 use peer_client::PeerClient;
 
+mod back;
 pub mod beats;
 pub mod checksum;
 pub mod datum;
@@ -135,7 +136,7 @@ impl Distro {
 
     /// The ring as Tandem nodes tell each other, to see whether they agree.
     fn ring_text(&self) -> String {
-        self.members.ring().addresses().join(",")
+        self.members.ring().to_text()
     }
 
     /// A list came from a peer just now.

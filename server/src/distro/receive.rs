@@ -11,8 +11,10 @@ use super::datum::{self, MapWriter, read_map};
 use super::merge::{Merged, Trust, merge};
 use super::{Distro, checksum};
 use crate::clock::now_ms;
+use crate::cluster::ring::Ring;
 use crate::java;
 use crate::naming::changes::Change;
+use crate::naming::expiry::{self, heart_beat_timeout};
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::{ServiceId, ServiceState};
 use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax};
@@ -21,6 +23,9 @@ use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax
 const PULL_KEYS_MAX: usize = 1000;
 /// A Tandem peer's checksums say nothing about lists that arrived this recently: they may have been computed before.
 const RECENT: Duration = Duration::from_secs(5);
+
+/// Whoever is silent for too long is called unhealthy by its owner within this, ms: two looks at it.
+const UNHEALTHY_WITHIN_MS: i64 = 2 * expiry::PERIOD.as_millis() as i64;
 
 /// Who sent something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +71,31 @@ impl Distro {
             }
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
+            if trust == (Trust::Owner { tells: false }) && self.is_late(&id, &instances) {
+                tracing::debug!(key, "list from before a removal ignored");
+                continue;
+            }
             self.received(&id);
             let merged = self.apply(&id, instances, Vec::new(), trust);
             self.answer_owner(id, sender, trust, merged);
         }
         Ok(())
+    }
+
+    /// Whether a pushed list is from a while ago: it holds what was removed since, or shows as healthy whom its owner would
+    /// have called unhealthy long ago. Nothing numbers plain pushes: what an official node sent into a hole or down a narrow
+    /// line arrives when it likes, and overtakes. If the owner does have it so, its next checksum says so, and what is pulled
+    /// then is as of that moment.
+    fn is_late(&self, id: &ServiceId, instances: &[Instance]) -> bool {
+        let now = now_ms();
+        let judged = self.switches.get().health_check_enabled;
+        let silent_for = |one: &Instance| now - one.last_beat - heart_beat_timeout(one);
+        if judged && instances.iter().any(|one| one.healthy && !one.marked && silent_for(one) > UNHEALTHY_WITHIN_MS) {
+            return true;
+        }
+        let Some(service) = self.registry.get(id) else { return false };
+        let state = service.read();
+        instances.iter().any(|one| state.removals.covers(one))
     }
 
     /// What a list from this peer may do to ours.
@@ -79,18 +104,23 @@ impl Distro {
         let owner = ring.owner(&id.name);
         match sender {
             Sender::Official if self.responsible(&id.name) => Trust::Stranger,
-            Sender::Official if owner.is_some_and(|owner| self.members.is_tandem(owner)) => Trust::Stranger,
-            Sender::Official => Trust::Owner { official: true, hears_removals: false },
+            Sender::Official if owner.is_some_and(|owner| self.members.may_be_tandem(owner)) => Trust::Stranger,
+            Sender::Official => Trust::Owner { tells: false },
             Sender::Tandem { address, .. } if self.responsible(&id.name) => {
                 match self.hand_over.former_owner(&id.name) {
-                    Some((former, moved_at)) if former == address => Trust::FormerOwner { moved_at },
+                    Some(former) if former.settled && former.address == address => {
+                        Trust::FormerOwner { moved_at: former.moved_at }
+                    }
                     _ => Trust::Copy,
                 }
             }
-            Sender::Tandem { address, .. } => {
-                let trusted = owner == Some(address) && !self.hand_over.is_ahead(address, id, &ring);
-                let hears_removals = self.members.stream_version(address).is_some();
-                if trusted { Trust::Owner { official: false, hears_removals } } else { Trust::Copy }
+            Sender::Tandem { address, ring: theirs } => {
+                // Who knows already that it is another one's may have been wrong about it before.
+                let agrees = theirs.is_empty() || Ring::owner_by_text(theirs, &id.name) == Some(address);
+                let trusted = owner == Some(address) && agrees && !self.hand_over.is_ahead(address, id, &ring);
+                // One that has not said what it is may say that it speaks the stream.
+                let tells = !self.members.has_reported(address) || self.members.stream_version(address).is_some();
+                if trusted { Trust::Owner { tells } } else { Trust::Copy }
             }
         }
     }
@@ -247,10 +277,7 @@ impl Distro {
                 continue;
             }
             self.registry.update(&service, |state| {
-                // An official owner does not tell what it removed.
-                let official = !tandem;
-                let trust = Trust::Owner { official, hears_removals: false };
-                merge(state, Vec::new(), Vec::new(), trust, now_ms());
+                merge(state, Vec::new(), Vec::new(), Trust::Owner { tells: tandem }, now_ms());
                 state.has_datum = false;
                 state.last_modified = now_ms();
                 ((), Change { ephemeral_peer: true, ..Change::default() })

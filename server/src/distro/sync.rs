@@ -18,8 +18,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Distro;
+use super::back::unless_back;
 use super::datum::MapWriter;
-use super::hand_over::{Offers, What};
+use super::hand_over::{Offers, RING_SETTLES, What};
 use super::peer_client::PeerError;
 use super::stream::outgoing::{How, Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
@@ -139,8 +140,13 @@ impl Peer {
         }
         let body = std::mem::take(&mut message.body);
         let (bytes, instances) = (body.len(), message.instances);
-        let ring = self.distro.ring_text();
-        match self.distro.client.changes(&self.address, body, &ring).await {
+        let (distro, ring) = (Arc::clone(&self.distro), self.distro.ring_text());
+        let call = distro.client.changes(&self.address, body, &ring);
+        let Some(answer) = unless_back(call, &self.address, &mut self.membership).await else {
+            self.pending.extend(batch);
+            return;
+        };
+        match answer {
             Ok(answer) => match self.outgoing.answered(message, answer) {
                 Outcome::Applied(behind) => {
                     self.reopened = 0;
@@ -185,6 +191,7 @@ impl Peer {
 
     /// Whole lists, as official nodes send them.
     async fn send_lists(&mut self) {
+        self.may_be_told().await;
         let (batch, instances, body) = self.take_batch();
         if batch.is_empty() {
             // Nothing is left, and an empty message is one that official receivers refuse for ever.
@@ -192,12 +199,25 @@ impl Peer {
         }
         let ring = self.is_tandem().then(|| self.distro.ring_text());
         let bytes = body.len();
+        self.membership.mark_unchanged();
         match self.distro.client.push(&self.address, body, ring.as_deref()).await {
             Ok(()) => {
                 metrics::sync_sent(&self.address, bytes, instances);
                 self.delivered(&batch);
             }
             Err(error) => self.failed(batch, &error).await,
+        }
+    }
+
+    /// Waits until an official peer may be told what is ours.
+    async fn may_be_told(&mut self) {
+        loop {
+            // Marked as seen before the look, so that no change after it is missed.
+            self.membership.mark_unchanged();
+            if self.distro.may_be_told(&self.address) {
+                return;
+            }
+            let _ = tokio::time::timeout(RING_SETTLES, self.membership.changed()).await;
         }
     }
 
@@ -267,8 +287,7 @@ impl Peer {
         let mut batch = Vec::new();
         let keys_max = self.distro.settings.batch_sync_key_count.max(1);
         let mut taken = 0;
-        // One that has not said what it is may be of ours.
-        let merges = self.is_tandem() || !self.distro.members.has_reported(&self.address);
+        let merges = self.distro.members.may_be_tandem(&self.address);
         for id in &self.pending {
             if writer.keys() >= keys_max || writer.bytes() >= REQUEST_BYTES_MAX {
                 break;
@@ -288,7 +307,8 @@ impl Peer {
         (batch, writer.instances(), writer.finish())
     }
 
-    /// Keeps what was not delivered and waits, longer every time; a change of the cluster ends the wait.
+    /// Keeps what was not delivered and waits, longer every time; a change of the cluster since the call began ends the
+    /// wait.
     async fn failed(&mut self, batch: Vec<ServiceId>, error: &PeerError) {
         if matches!(error, PeerError::Status(..)) {
             self.refusals += 1;
@@ -310,7 +330,6 @@ impl Peer {
         self.failures += 1;
         // Jitter keeps several nodes from hitting a returning one together.
         let pause = pause.mul_f64(jitter());
-        self.membership.mark_unchanged();
         let _ = tokio::time::timeout(pause, self.membership.changed()).await;
     }
 }

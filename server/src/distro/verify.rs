@@ -18,7 +18,7 @@ pub(super) async fn run(distro: Arc<Distro>) {
     }
 }
 
-/// One round. Peers of every state are told: a returning one gets its data before it is UP.
+/// One round. Tandem peers of every state are told: a returning one gets its data before it is UP.
 fn send(distro: &Arc<Distro>, calls: &mut PerPeer) {
     let peers = distro.members.peers();
     if peers.is_empty() || is_broken(Flaw::NeverVerifies) {
@@ -29,7 +29,7 @@ fn send(distro: &Arc<Distro>, calls: &mut PerPeer) {
     for peer in peers {
         // Without lists of its own an official node says nothing, and whoever has one of its lists keeps it for ever.
         let of_none = peer.is_tandem().then_some(Bytes::from_static(b"{}"));
-        let Some(body) = body.clone().or(of_none) else { continue };
+        let Some(body) = body.clone().or(of_none).filter(|_| distro.may_be_told(&peer.address)) else { continue };
         let distro = Arc::clone(distro);
         let ring = peer.is_tandem().then(|| ring.clone());
         let address = peer.address.clone();

@@ -257,7 +257,7 @@ enum Verdict {
 }
 
 /// Without a beat for this long it is unhealthy, ms.
-fn heart_beat_timeout(instance: &Instance) -> i64 {
+pub fn heart_beat_timeout(instance: &Instance) -> i64 {
     instance.meta_millis(HEART_BEAT_TIMEOUT, HEART_BEAT_TIMEOUT_DEFAULT_MS)
 }
 

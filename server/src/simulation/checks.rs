@@ -2,8 +2,9 @@
 //!
 //! While it happens:
 //! - no service is emptied: a node that has shown instances of a service since its start shows some as long as the
-//!   clients of that service beat and are answered; unless it was responsible for 30 s without hearing any of their
-//!   beats, or follows one who was;
+//!   clients of that service beat and are answered; unless it was responsible for 30 s, itself or after another one from
+//!   whom it took over, and neither heard any of their beats; or follows one who was, or is told by one who was, having
+//!   heard none either;
 //! - a node that starts and reaches the others does not begin empty;
 //! - nothing panics.
 //!
@@ -15,8 +16,8 @@
 //!   - an earlier request of its that nobody waited for any more was taken by a node just then;
 //!   - clocks differ by more than the time between its last beat and its leaving: which of the two was later can then
 //!     not be told;
-//!   - a node took it that did not see all others, or that another one still has a list to offer to, in a cluster not all
-//!     of which have the stream: plain Distro has no words for a removal, and to whom another node was the owner
+//!   - a node took it that did not see all others or was not seen by all, or that another one still has a list to offer to,
+//!     in a cluster not all of which have the stream: plain Distro has no words for a removal, and to whom another node was the owner
 //!     meanwhile, its list is a copy that lacks something;
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
@@ -86,6 +87,8 @@ struct Book {
     /// Nodes that have shown the first service, and since when they hold themselves responsible for it.
     served: HashSet<usize>,
     responsible: HashMap<usize, u64>,
+    /// Who was responsible for it, from when to when.
+    were_responsible: Vec<(usize, u64, u64)>,
     /// When a node emptied it for want of beats.
     starved: HashMap<usize, u64>,
     violation: Option<Violation>,
@@ -177,8 +180,10 @@ impl Checks {
                 let is_ahead = |other: &Host| other.node.distro.is_to_offer(node.members.self_address(), &id);
                 let client = &mut book.clients[client];
                 client.removed_ms = elapsed_ms();
-                client.untold |= !self.all_stream
-                    && (node.members.ring().addresses().len() < self.nodes || others.iter().any(is_ahead));
+                let sees_all = node.members.ring().addresses().len() == self.nodes;
+                let all_see_it =
+                    others.iter().all(|other| other.node.members.ring().contains(node.members.self_address()));
+                client.untold |= !self.all_stream && (!sees_all || !all_see_it || others.iter().any(is_ahead));
             }
         }
         for client in &open.clients {
@@ -248,8 +253,8 @@ impl Checks {
         let mut book = self.book.lock();
         if node.distro.responsible(&service(0).name) {
             book.responsible.entry(at).or_insert_with(elapsed_ms);
-        } else {
-            book.responsible.remove(&at);
+        } else if let Some(since) = book.responsible.remove(&at) {
+            book.were_responsible.push((at, since, elapsed_ms()));
         }
     }
 
@@ -276,14 +281,24 @@ impl Checks {
         if !all_well {
             return;
         }
-        let silent = |client: usize| book.heard.get(&(at, client)).is_none_or(|heard| heard + DELETE_MS <= now);
-        let long_responsible = book.responsible.get(&at).is_some_and(|since| since + DELETE_MS <= now);
-        if long_responsible && (0..book.clients.len()).filter(ours).all(silent) {
+        let heard_none = |node: usize| {
+            let silent = |client: usize| book.heard.get(&(node, client)).is_none_or(|heard| heard + DELETE_MS <= now);
+            (0..book.clients.len()).filter(ours).all(silent)
+        };
+        let deaf = heard_none(at);
+        let long_responsible = book.responsible.get(&at).is_some_and(|since| {
+            let from = |(node, began, ended): &(usize, u64, u64)| {
+                began + DELETE_MS <= now && *ended >= *since && heard_none(*node)
+            };
+            since + DELETE_MS <= now || book.were_responsible.iter().any(from)
+        });
+        if long_responsible && deaf {
             book.starved.insert(at, now);
             return;
         }
         let follows = owner.and_then(|owner| super::network::index(&owner));
-        if follows.and_then(|owner| book.starved.get(&owner)).is_some_and(|starved| starved + MEMORY_MS > now) {
+        let starves = |(node, at): (&usize, &u64)| at + MEMORY_MS > now && (follows == Some(*node) || deaf);
+        if book.starved.iter().any(starves) {
             return;
         }
         drop(book);

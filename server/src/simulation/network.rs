@@ -51,6 +51,7 @@ struct State {
     hosts: BTreeMap<usize, Host>,
     /// From where to where nothing gets through, and how many faults say so.
     cut: HashMap<(usize, usize), u32>,
+    cuts: u64,
     /// What a node's requests and answers take besides, ms.
     slow: HashMap<usize, u64>,
     calm: bool,
@@ -82,6 +83,7 @@ impl Network {
                 rng: SmallRng::seed_from_u64(seed),
                 hosts: BTreeMap::new(),
                 cut: HashMap::new(),
+                cuts: 0,
                 slow: HashMap::new(),
                 calm: false,
                 hiccups: false,
@@ -147,7 +149,14 @@ impl Network {
     }
 
     pub(super) fn cut(&self, from: usize, to: usize) {
-        *self.state.lock().cut.entry((from, to)).or_default() += 1;
+        let mut state = self.state.lock();
+        *state.cut.entry((from, to)).or_default() += 1;
+        state.cuts += 1;
+    }
+
+    /// How often something was cut.
+    pub(super) fn cuts(&self) -> u64 {
+        self.state.lock().cuts
     }
 
     pub(super) fn mend(&self, from: usize, to: usize) {

@@ -183,6 +183,7 @@ impl World {
         let had = self.have_the_first_service(node);
         let network_is_good = self.plan.lost + self.plan.broken + self.plan.late == 0 && !had.is_empty();
         let others = self.others_of(node);
+        let cuts = self.network.cuts();
         self.network.spawn(place(Some(process), async move {
             watch(node, &host, &network, &moves);
             // Persistent data and its consensus are simulated elsewhere (`raft/core`); nothing here waits for them.
@@ -192,6 +193,8 @@ impl World {
             host.node.distro.start(&host.node.tasks, Arc::clone(&host.node.status)).await;
             host.node.status.serves();
             let still = |other: &usize| others(*other, &network);
+            // An answer that meets a cut is lost here for good.
+            let network_is_good = network_is_good && network.cuts() == cuts;
             if network_is_good && had.iter().all(still) && shown(&host.node, &service(0)).is_empty() {
                 network.checks.violated(format!("node {node} starts with nothing, though {had:?} have a service"));
             }

@@ -105,7 +105,7 @@ impl Distro {
     /// owner still, and who has just started knows of no other owner.
     fn was_responsible(&self, id: &ServiceId, trust: Trust, sender: Sender<'_>) -> bool {
         let Sender::Tandem { address, .. } = sender else { return false };
-        let former = self.hand_over.former_owner(&id.name).map(|(former, _)| former);
+        let former = self.hand_over.former_owner(&id.name).map(|former| former.address);
         matches!(trust, Trust::Owner { .. })
             || former.is_none_or(|former| former == address || former == self.members.self_address())
     }

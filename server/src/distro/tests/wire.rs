@@ -87,6 +87,31 @@ async fn a_late_push_brings_nothing_back() {
     assert_eq!(seen(node, &own), Some(vec![(1, true), (2, true)]));
 }
 
+/// Nor what an official owner pushed before it pushed its removal; what is pulled from it is believed.
+#[tokio::test]
+async fn an_overtaken_push_of_the_owner_brings_nothing_back() {
+    let cluster = Cluster::start(2).await;
+    let (at, node, source) = (cluster.addresses[0], cluster.node(0), cluster.addresses[1]);
+    // What follows is what an official node means by it.
+    assert!(node.members.accept_report(Member::listed("127.0.0.1", source.port()), 1));
+    let theirs = cluster.service_of(1, "late");
+    let push = async |ports: &[i32], beat: i64| {
+        let body = datum(&theirs, ports).replace(r#""port":"#, &format!(r#""lastBeat":{beat},"port":"#));
+        assert_eq!(call(at, "PUT", DATUM, &[JSON], &body).await.0, 200);
+        seen(node, &theirs).unwrap()
+    };
+    let before = now_ms();
+    assert_eq!(push(&[1, 2], before).await, [(1, true), (2, true)]);
+    assert_eq!(push(&[1, 3], before).await, [(1, true), (3, true)]);
+    // It has no 3 yet, and 2 still.
+    assert_eq!(push(&[1, 2], before).await, [(1, true), (3, true)]);
+    // Registered again.
+    assert_eq!(push(&[1, 2], now_ms() + 1).await, [(1, true), (2, true)]);
+    // Its owner would not call an instance healthy that it has not heard of for 26 s.
+    assert_eq!(push(&[1, 2, 4], before - 26_000).await, [(1, true), (2, true)]);
+    assert_eq!(push(&[4], before - 20_000).await, [(4, true)]);
+}
+
 #[tokio::test]
 async fn d08_to_d10_get_datum_and_datums() {
     let cluster = Cluster::start(2).await;

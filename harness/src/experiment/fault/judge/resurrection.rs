@@ -7,11 +7,14 @@
 //!   so is what an open request of the client may have made, until that expires;
 //! - it is *still there*: the last look at that node shows it, and nothing excuses that.
 //!
-//! Of several nodes the first one counts. In a cluster of both kinds it *began at a Tandem node* when that is one, and no
-//! official node showed the instance in its last look before; or when it is an official one, and a Tandem node showed it
-//! although it had been told, and no other official one did. A Tandem node was told when it acknowledged the
-//! deregistration itself, or when some node but the one that did had shown the instance and then did not: who told that
-//! one had told all. Where nodes change their kind that cannot be told.
+//! Of several nodes the first one counts. In a cluster of both kinds it *began at a Tandem node* when
+//! - that is one, no official node showed the instance in its last look before, and some Tandem node had had it: what none
+//!   of them ever showed or was told by the client, an official node has told them with a list that was long on its way;
+//! - or that is an official one, and a Tandem node showed it although it had been told, and no other official one did. A
+//!   Tandem node was told when it acknowledged the deregistration itself, or when some node but the one that did had shown
+//!   the instance and then did not: who told that one had told all.
+//!
+//! Where nodes change their kind that cannot be told.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -92,7 +95,14 @@ fn began_at_tandem(story: &Story<'_>, instance: u32, back: &Back) -> bool {
     };
     let by = back.departed.by;
     let was_told = || by.is_some_and(|it| story.is_tandem(it)) || others_than(by).any(forgot);
-    !by_official && (story.is_tandem(back.node) || others().next().is_some() && was_told())
+    let had = |node: usize| {
+        let life = story.lives.get(instance as usize);
+        let took = life.is_some_and(|it| it.owed.iter().any(|owed| owed.by == Some(node)));
+        let looks = looks_before(node);
+        took || looks[..looks.partition_point(|it| it.sent < back.sent)].iter().any(shows)
+    };
+    let had_by_tandem = || (0..story.nodes.len()).any(|it| story.is_tandem(it) && had(it));
+    !by_official && (story.is_tandem(back.node) && had_by_tandem() || others().next().is_some() && was_told())
 }
 
 /// How long each departed instance of a service was still shown at a node.

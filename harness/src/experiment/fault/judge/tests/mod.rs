@@ -130,6 +130,19 @@ fn who_brought_it_back_in_a_mixed_cluster() {
 }
 
 #[test]
+fn who_never_had_it_was_told_by_an_official_node() {
+    let of_tandem = |had_until: u64| {
+        let mut tale = Tale::default();
+        tale.header.nodes = ["nacos", "tandem", "nacos"].map(str::to_owned).to_vec();
+        tale.lies = vec![(1, 12, had_until, 42, false), (1, 12, 42, 44, true)];
+        let finding = judged(&tale).finding(Check::NoResurrection).cloned().unwrap();
+        (finding.count, finding.of_tandem)
+    };
+    assert_eq!(of_tandem(0), (1, 0));
+    assert_eq!(of_tandem(20), (1, 1));
+}
+
+#[test]
 fn who_was_not_told_did_not_bring_it_back() {
     // Node 0, official, acknowledges that instance 12 leaves, and shows it again; node 1, of ours, never ceased to.
     let of_tandem = |until: u64| {
