@@ -3,8 +3,9 @@
 //! Two rhythms. Official nodes send one report per 2 s, to one member after the other, the first 5 s after their start
 //! (compat/spec/membership.md §3.1); so does this node, apart from a greeting at once to every member it has not talked
 //! to yet. While every other member is a Tandem node each gets a report per second instead, with a shorter timeout:
-//! a silent member is then out of the ring after some 5 s rather than 17. In a mixed cluster that would only make the
-//! rings differ for longer.
+//! a silent member is then out of the ring after some 5 s rather than 17, and one that is out is knocked at more often
+//! still, so that a partition that heals is noticed at once. In a mixed cluster that would only make the rings differ for
+//! longer.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ const HEADERS: [(&str, &str); 6] = [
 const PERIOD: Duration = Duration::from_secs(2);
 /// Time between two reports to the same member among Tandem nodes, and what such a report may take.
 const TANDEM_PERIOD: Duration = Duration::from_secs(1);
+/// The same for one that is out of the ring.
+const KNOCK: Duration = Duration::from_millis(250);
 /// However many members there are, reports leave at most this often.
 const TICK_MIN: Duration = Duration::from_millis(50);
 /// First wait between greetings of a member that did not answer; doubled up to [`PERIOD`].
@@ -70,9 +73,11 @@ impl Reporter {
         let mut changes = self.members.subscribe();
         let mut greeted = HashSet::new();
         let mut cursor = 0usize;
-        let mut due = Instant::now() + PERIOD;
+        let (mut due, mut knock) = (Instant::now() + PERIOD, Instant::now());
         loop {
             let peers = self.members.peers();
+            let rhythm = Rhythm::of(&peers);
+            let is_out = |peer: &&Member| rhythm.knocks && !peer.state.is_healthy();
             greeted.retain(|address| peers.iter().any(|peer| peer.address == *address));
             for peer in &peers {
                 if greeted.insert(peer.address.clone()) {
@@ -88,8 +93,13 @@ impl Reporter {
                     // Whoever turned out to be a Tandem node may be due sooner.
                     due = due.min(Instant::now() + Rhythm::of(&self.members.peers()).tick);
                 }
+                () = tokio::time::sleep_until(knock), if peers.iter().any(|peer| is_out(&peer)) => {
+                    knock = Instant::now() + KNOCK;
+                    for peer in peers.iter().filter(is_out) {
+                        self.tasks.spawn("knock", self.clone().report(peer.address.clone(), Some(KNOCK)));
+                    }
+                }
                 () = tokio::time::sleep_until(due) => {
-                    let rhythm = Rhythm::of(&peers);
                     due = Instant::now() + rhythm.tick;
                     if !peers.is_empty() {
                         // Official nodes, too, begin with the second of the sorted list.
@@ -194,15 +204,17 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 struct Rhythm {
     tick: Duration,
     timeout: Option<Duration>,
+    /// Whether those that are out of the ring are reported to in between.
+    knocks: bool,
 }
 
 impl Rhythm {
     fn of(peers: &[Member]) -> Self {
         if peers.is_empty() || !peers.iter().all(Member::is_tandem) {
-            return Rhythm { tick: PERIOD, timeout: None };
+            return Rhythm { tick: PERIOD, timeout: None, knocks: false };
         }
         let peers = u32::try_from(peers.len()).unwrap_or(u32::MAX);
-        Rhythm { tick: (TANDEM_PERIOD / peers).max(TICK_MIN), timeout: Some(TANDEM_PERIOD) }
+        Rhythm { tick: (TANDEM_PERIOD / peers).max(TICK_MIN), timeout: Some(TANDEM_PERIOD), knocks: true }
     }
 }
 
@@ -230,7 +242,7 @@ mod tests {
     #[test]
     fn one_official_member_sets_the_official_rhythm() {
         let (tandem, official) = (Member::own("127.0.0.1", 1), Member::listed("127.0.0.1", 2));
-        let slow = Rhythm { tick: PERIOD, timeout: None };
+        let slow = Rhythm { tick: PERIOD, timeout: None, knocks: false };
         assert_eq!(Rhythm::of(&[]), slow);
         assert_eq!(Rhythm::of(&[tandem.clone(), official]), slow);
         let fast = Rhythm::of(&[tandem.clone(), tandem]);
