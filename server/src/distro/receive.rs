@@ -2,6 +2,7 @@
 //! that got its answer knows that readers here see its change.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -57,7 +58,7 @@ impl Distro {
     ///
     /// # Errors
     /// When the body is no datum map or an empty one.
-    pub fn receive(&self, body: &[u8], sender: Sender<'_>) -> Result<(), ReceiveError> {
+    pub fn receive(self: &Arc<Self>, body: &[u8], sender: Sender<'_>) -> Result<(), ReceiveError> {
         let map = read_map(body, now_ms())?;
         if map.is_empty() {
             return Err(ReceiveError::Empty);
@@ -72,7 +73,7 @@ impl Distro {
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
             if trust == (Trust::Owner { tells: false }) && self.is_late(&id, &instances) {
-                tracing::debug!(key, "list from before a removal ignored");
+                self.ask_owner(id, key, instances);
                 continue;
             }
             self.received(&id);
@@ -82,10 +83,9 @@ impl Distro {
         Ok(())
     }
 
-    /// Whether a pushed list is from a while ago: it holds what was removed since, or shows as healthy whom its owner would
-    /// have called unhealthy long ago. Nothing numbers plain pushes: what an official node sent into a hole or down a narrow
-    /// line arrives when it likes, and overtakes. If the owner does have it so, its next checksum says so, and what is pulled
-    /// then is as of that moment.
+    /// Whether a pushed list is from a while ago, as it seems: it holds what was removed since, or shows as healthy whom its
+    /// owner would have called unhealthy long ago. Nothing numbers plain pushes: what an official node sent into a hole or
+    /// down a narrow line arrives when it likes, and overtakes.
     fn is_late(&self, id: &ServiceId, instances: &[Instance]) -> bool {
         let now = now_ms();
         let judged = self.switches.get().health_check_enabled;
@@ -96,6 +96,24 @@ impl Distro {
         let Some(service) = self.registry.get(id) else { return false };
         let state = service.read();
         instances.iter().any(|one| state.removals.covers(one))
+    }
+
+    /// Takes a list as its owner has it now instead of one that was pushed; that one counts when the owner does not answer.
+    fn ask_owner(self: &Arc<Self>, id: ServiceId, key: String, pushed: Vec<Instance>) {
+        let Some(owner) = self.members.owner(&id.name) else { return };
+        let (distro, before) = (Arc::clone(self), self.receipt(&id));
+        crate::tasks::spawn(async move {
+            let sender = match distro.members.is_tandem(&owner) {
+                true => Sender::Tandem { address: &owner, ring: "" },
+                false => Sender::Official,
+            };
+            let Err(error) = distro.pull(&owner, &[key], sender).await else { return };
+            tracing::debug!(owner, service = %id.name, %error, "a pushed list seems to be old, and its owner does not answer");
+            if distro.receipt(&id) == before {
+                distro.received(&id);
+                distro.apply(&id, pushed, Vec::new(), Trust::Owner { tells: false });
+            }
+        });
     }
 
     /// What a list from this peer may do to ours.
