@@ -96,7 +96,7 @@ impl Reporter {
                 () = tokio::time::sleep_until(knock), if peers.iter().any(|peer| is_out(&peer)) => {
                     knock = Instant::now() + KNOCK;
                     for peer in peers.iter().filter(is_out) {
-                        self.tasks.spawn("knock", self.clone().report(peer.address.clone(), Some(KNOCK)));
+                        self.tasks.spawn("knock", self.clone().knock(peer.address.clone()));
                     }
                 }
                 () = tokio::time::sleep_until(due) => {
@@ -137,6 +137,14 @@ impl Reporter {
     async fn report(self, address: String, timeout: Option<Duration>) {
         let outcome = self.send(&address, timeout).await;
         self.members.judge(&address, outcome);
+    }
+
+    /// That it fails says nothing new, and it may have begun before the member was back.
+    async fn knock(self, address: String) {
+        let outcome = self.send(&address, Some(KNOCK)).await;
+        if matches!(outcome, Outcome::Accepted | Outcome::Unsupported) {
+            self.members.judge(&address, outcome);
+        }
     }
 
     async fn send(&self, address: &str, timeout: Option<Duration>) -> Outcome {
