@@ -4,7 +4,8 @@
 //! *stale*. That is measured, and is a violation only when it is more than being late:
 //! - the instance *came back*: the node had shown the service without it after the acknowledgement, and shows it again
 //!   although nothing excuses that any more; what is on its way for [`SETTLED`](super::lives::SETTLED) is excused, and
-//!   so is what an open request of the client may have made, until that expires;
+//!   so is what an open request of the client may have made, until that expires, and what the node shows for the first time
+//!   while its own line is narrow, which was on its way for long;
 //! - it is *still there*: the last look at that node shows it, and nothing excuses that.
 //!
 //! Of several nodes the first one counts. In a cluster of both kinds it *began at a Tandem node* when
@@ -127,6 +128,11 @@ fn service_shows(
             let first = looks.partition_point(|it| it.sent < departed.at);
             let expected = shown.insert(key, position).map_or(first, |it| it + 1);
             let gone = position.checked_sub(1).filter(|_| expected < position).and_then(|it| looks.get(it));
+            let is_late = || {
+                let first = !looks[..position].iter().any(|it| it.present.binary_search(local).is_ok());
+                first && story.faults.iter().any(|it| it.delays(node, look.sent))
+            };
+            let gone = gone.filter(|_| !is_late());
             let is_last = position + 1 == looks.len() && look.sent >= calm;
             if look.sent >= departed.forbidden_from && (gone.is_some() || is_last) {
                 let back = Back {

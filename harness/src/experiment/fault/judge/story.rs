@@ -25,6 +25,12 @@ impl Spell<'_> {
         self.fault.nodes.is_empty() || self.fault.nodes.contains(&node)
     }
 
+    /// Whether it makes messages to and from this node take longer at that moment, and nothing else.
+    pub(super) fn delays(&self, node: usize, at: Us) -> bool {
+        let narrow = ["delay", "loss", "reorder", "slow-link"].contains(&self.fault.kind.as_str());
+        narrow && self.involves(node) && self.fault.at <= at && at < self.until()
+    }
+
     /// When it was healed, or happened if it needs no healing or got none.
     pub(super) fn over(&self) -> Us {
         self.healed.map_or(self.fault.at, |it| it.0)

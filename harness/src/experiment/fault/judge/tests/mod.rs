@@ -109,6 +109,21 @@ fn a_resurrection() {
 }
 
 #[test]
+fn what_comes_late_down_a_narrow_line_is_not_back() {
+    // Instance 12 has left at 30 s; node 2, whose line is at fault until 40 s, shows it for a moment.
+    let count = |fault: &'static str, node: usize, had_until: u64, shown_at: u64| {
+        let mut tale = Tale { fault, ..Tale::default() };
+        tale.lies = vec![(node, 12, had_until, shown_at, false), (node, 12, shown_at, shown_at + 2, true)];
+        judged(&tale).finding(Check::NoResurrection).unwrap().count
+    };
+    assert_eq!(count("slow-link", 2, 0, 37), 0);
+    assert_eq!(count("slow-link", 2, 20, 37), 1, "it had it before");
+    assert_eq!(count("slow-link", 2, 0, 42), 1, "the line is well again");
+    assert_eq!(count("slow-link", 1, 0, 37), 1, "its line is well");
+    assert_eq!(count("partition", 2, 0, 37), 1, "nothing passes there");
+}
+
+#[test]
 fn who_brought_it_back_in_a_mixed_cluster() {
     // Node 0 is of ours. Lies: node, from, until; all forgot the instance at 30 s.
     let of_tandem = |lies: &[(usize, u64, u64)]| {

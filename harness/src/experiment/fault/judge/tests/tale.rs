@@ -32,6 +32,7 @@ pub(super) struct Tale {
     /// When a node is not looked at.
     pub(super) unlooked: Vec<(usize, Us, Us)>,
     pub(super) proof: Option<bool>,
+    pub(super) fault: &'static str,
     pub(super) pushes: Vec<Push>,
     pub(super) persistent: Vec<Persistent>,
     pub(super) others: Vec<Event>,
@@ -58,6 +59,7 @@ impl Default for Tale {
             silent: Vec::new(),
             unlooked: Vec::new(),
             proof: Some(true),
+            fault: "partition",
             pushes: Vec::new(),
             persistent: Vec::new(),
             others: Vec::new(),
@@ -135,7 +137,7 @@ impl Tale {
         ];
         events.extend(phases.map(|(at, phase)| (at * S, Event::Phase { at: at * S, phase })));
         let what = "node 2 cut off from the others".to_owned();
-        let fault = Fault { at: DURING * S, fault: 0, kind: "partition".into(), nodes: vec![2], what };
+        let fault = Fault { at: DURING * S, fault: 0, kind: self.fault.into(), nodes: vec![2], what };
         events.push((DURING * S, Event::Fault(fault)));
         if let Some(bit) = self.proof {
             let what = format!("{} packets dropped", if bit { 812 } else { 0 });
