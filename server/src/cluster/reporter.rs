@@ -77,7 +77,8 @@ impl Reporter {
         loop {
             let peers = self.members.peers();
             let rhythm = Rhythm::of(&peers);
-            let is_out = |peer: &&Member| rhythm.knocks && !peer.state.is_healthy();
+            // Official timeouts stand for the official rhythm, which knows no knocks.
+            let is_out = |peer: &&Member| rhythm.timeout.is_some() && !peer.state.is_healthy();
             greeted.retain(|address| peers.iter().any(|peer| peer.address == *address));
             for peer in &peers {
                 if greeted.insert(peer.address.clone()) {
@@ -212,17 +213,15 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 struct Rhythm {
     tick: Duration,
     timeout: Option<Duration>,
-    /// Whether those that are out of the ring are reported to in between.
-    knocks: bool,
 }
 
 impl Rhythm {
     fn of(peers: &[Member]) -> Self {
         if peers.is_empty() || !peers.iter().all(Member::is_tandem) {
-            return Rhythm { tick: PERIOD, timeout: None, knocks: false };
+            return Rhythm { tick: PERIOD, timeout: None };
         }
         let peers = u32::try_from(peers.len()).unwrap_or(u32::MAX);
-        Rhythm { tick: (TANDEM_PERIOD / peers).max(TICK_MIN), timeout: Some(TANDEM_PERIOD), knocks: true }
+        Rhythm { tick: (TANDEM_PERIOD / peers).max(TICK_MIN), timeout: Some(TANDEM_PERIOD) }
     }
 }
 
@@ -250,7 +249,7 @@ mod tests {
     #[test]
     fn one_official_member_sets_the_official_rhythm() {
         let (tandem, official) = (Member::own("127.0.0.1", 1), Member::listed("127.0.0.1", 2));
-        let slow = Rhythm { tick: PERIOD, timeout: None, knocks: false };
+        let slow = Rhythm { tick: PERIOD, timeout: None };
         assert_eq!(Rhythm::of(&[]), slow);
         assert_eq!(Rhythm::of(&[tandem.clone(), official]), slow);
         let fast = Rhythm::of(&[tandem.clone(), tandem]);

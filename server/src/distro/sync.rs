@@ -191,7 +191,7 @@ impl Peer {
 
     /// Whole lists, as official nodes send them.
     async fn send_lists(&mut self) {
-        self.may_be_told().await;
+        self.until_it_may_be_told().await;
         let (batch, instances, body) = self.take_batch();
         if batch.is_empty() {
             // Nothing is left, and an empty message is one that official receivers refuse for ever.
@@ -210,7 +210,7 @@ impl Peer {
     }
 
     /// Waits until an official peer may be told what is ours.
-    async fn may_be_told(&mut self) {
+    async fn until_it_may_be_told(&mut self) {
         loop {
             // Marked as seen before the look, so that no change after it is missed.
             self.membership.mark_unchanged();

@@ -17,8 +17,8 @@
 //!   - clocks differ by more than the time between its last beat and its leaving: which of the two was later can then
 //!     not be told;
 //!   - a node took it that did not see all others or was not seen by all, or that another one still has a list to offer to,
-//!     in a cluster not all of which have the stream: plain Distro has no words for a removal, and to whom another node was the owner
-//!     meanwhile, its list is a copy that lacks something;
+//!     in a cluster not all of which have the stream: plain Distro has no words for a removal, and to whom another node was
+//!     the owner meanwhile, its list is a copy that lacks something;
 //! - who is gone in any way is nowhere, once the official window is over;
 //! - nothing is left to hand over, and no queue has outgrown what there is.
 
