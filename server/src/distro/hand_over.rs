@@ -5,9 +5,9 @@
 //! ([`super::merge`]). Until the offer has arrived, the heir's own list may lack what we have, so it is merged here
 //! instead of taking the place of ours. So whatever reached a survivor is at the heir before the heir can wipe it.
 //!
-//! The former owner's list goes whole, with the beats it heard, so that the heir need not judge by stale ones. The other
-//! copies are the same in most cases: their digest goes first, and the list when it differs. Official nodes get nothing:
-//! they would overwrite what they have taken themselves.
+//! Most copies are the same: their digest goes first, and the list when it differs. The former owner adds the beats it
+//! heard, so that the heir need not judge by stale ones. Official nodes get nothing: they would overwrite what they have
+//! taken themselves.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::Distro;
+use super::stream::outgoing::How;
 use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::flaw::{Flaw, is_broken};
@@ -33,24 +34,26 @@ pub(super) const RING_SETTLES: Duration = Duration::from_secs(2);
 /// A list that is offered to its heir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offer {
-    pub(super) what: What,
+    /// It is not known yet whether the heir's list is another one.
+    is_question: bool,
+    /// We were responsible for it.
+    hands_over: bool,
     /// Later ones have higher numbers: the answer to what was sent before says nothing about this one.
     number: u64,
 }
 
+impl Offer {
+    /// How the stream tells it.
+    pub(super) fn how(self) -> How {
+        match self {
+            Self { is_question: true, hands_over, .. } => How::Digest { hands_over },
+            Self { is_question: false, hands_over, .. } => How::Whole { hands_over },
+        }
+    }
+}
+
 /// By service.
 pub(super) type Offers = IndexMap<ServiceId, Offer>;
-
-/// What is sent of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    /// Its digest.
-    Digest,
-    /// All of it.
-    Whole,
-    /// All of it, from whom was responsible.
-    HandedOver,
-}
 
 /// Who was responsible before the ring last moved.
 #[derive(Debug)]
@@ -109,10 +112,10 @@ impl HandOver {
     }
 
     /// Keeps those offers to whom `understood` holds, and has the others looked at.
-    fn keep(&self, understood: impl Fn(&str, What) -> bool) {
+    fn keep(&self, understood: impl Fn(&str, Offer) -> bool) {
         let mut state = self.state.lock();
         for (heir, offers) in &mut state.offers {
-            offers.retain(|_, offer| understood(heir, offer.what));
+            offers.retain(|_, offer| understood(heir, *offer));
         }
         drop(state);
         self.added.notify_waiters();
@@ -138,11 +141,7 @@ impl HandOver {
     pub(super) fn differ(&self, heir: &str, ids: &[ServiceId]) {
         if let Some(offers) = self.state.lock().offers.get_mut(heir) {
             for id in ids {
-                offers.entry(id.clone()).and_modify(|offer| {
-                    if offer.what == What::Digest {
-                        offer.what = What::Whole;
-                    }
-                });
+                offers.entry(id.clone()).and_modify(|offer| offer.is_question = false);
             }
         }
     }
@@ -163,7 +162,7 @@ impl HandOver {
     pub(super) fn answer(&self, peer: &str, id: ServiceId) {
         let mut state = self.state.lock();
         state.number += 1;
-        let offer = Offer { what: What::Whole, number: state.number };
+        let offer = Offer { is_question: false, hands_over: false, number: state.number };
         state.offers.entry(peer.to_owned()).or_default().insert(id, offer);
         drop(state);
         self.added.notify_waiters();
@@ -185,7 +184,7 @@ impl Distro {
         let Some(before) = state.ring.replace(Arc::clone(&now)).filter(|before| *before != now) else {
             drop(state);
             // Somebody may have said what it is, to whom something was offered before that was known.
-            self.hand_over.keep(|heir, what| self.understands(heir, what));
+            self.hand_over.keep(|heir, offer| self.understands(heir, offer));
             return;
         };
         state.number += 1;
@@ -196,14 +195,14 @@ impl Distro {
             let id = service.id();
             let (former, heir) = (before.owner(&id.name), now.owner(&id.name));
             let Some(heir) = heir.filter(|heir| *heir != own && former != Some(*heir)) else { continue };
-            let what = if former == Some(own) { What::HandedOver } else { What::Digest };
-            let understood = self.understands(heir, what);
+            let offer = Offer { is_question: true, hands_over: former == Some(own), number };
+            let understood = self.understands(heir, offer);
             let known = {
                 let list = service.read();
                 !list.ephemeral.is_empty() || !list.removals.is_empty()
             };
             if understood && known && !is_broken(Flaw::KeepsToItself) {
-                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), Offer { what, number });
+                state.offers.entry(heir.to_owned()).or_default().insert(id.clone(), offer);
             }
         }
         let at = now_ms();
@@ -217,12 +216,13 @@ impl Distro {
 
     /// Whether an offer can be made to this heir. One that was put on the list a moment ago may turn out to be a Tandem
     /// node yet: what it is offered waits until it has said what it is.
-    fn understands(&self, heir: &str, what: What) -> bool {
+    fn understands(&self, heir: &str, offer: Offer) -> bool {
         !self.members.has_reported(heir)
-            || match what {
-                What::Whole | What::HandedOver => self.members.is_tandem(heir),
+            || if offer.is_question && !offer.hands_over {
                 // Plain Distro has no way to say that a list is a mere copy.
-                What::Digest => self.members.stream_version(heir).is_some(),
+                self.members.stream_version(heir).is_some()
+            } else {
+                self.members.is_tandem(heir)
             }
     }
 

@@ -37,9 +37,23 @@ pub enum Sender<'a> {
     Tandem {
         /// Its address.
         address: &'a str,
-        /// Its ring, joined by commas.
+        /// Its ring, joined by commas; empty when unknown.
         ring: &'a str,
     },
+}
+
+impl<'a> Sender<'a> {
+    /// A Tandem node that said nothing of its ring.
+    pub fn tandem(address: &'a str) -> Self {
+        Self::Tandem { address, ring: "" }
+    }
+}
+
+/// A list that was pushed and waits for what its owner says.
+struct Pushed {
+    key: String,
+    id: ServiceId,
+    instances: Vec<Instance>,
 }
 
 /// A push that could not be taken.
@@ -63,6 +77,7 @@ impl Distro {
         if map.is_empty() {
             return Err(ReceiveError::Empty);
         }
+        let mut late = Vec::new();
         for (key, datum) in map {
             let Some(id) = datum::service_of(&key) else { continue };
             // Official nodes store under the inner key what the outer one let in; only equal ones make sense.
@@ -73,13 +88,14 @@ impl Distro {
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
             if trust == (Trust::Owner { tells: false }) && self.is_late(&id, &instances) {
-                self.ask_owner(id, key, instances);
+                late.push(Pushed { key, id, instances });
                 continue;
             }
             self.received(&id);
             let merged = self.apply(&id, instances, Vec::new(), trust);
             self.answer_owner(id, sender, trust, merged);
         }
+        self.ask_owners(late);
         Ok(())
     }
 
@@ -98,22 +114,44 @@ impl Distro {
         instances.iter().any(|one| state.removals.covers(one))
     }
 
-    /// Takes a list as its owner has it now instead of one that was pushed; that one counts when the owner does not answer.
-    fn ask_owner(self: &Arc<Self>, id: ServiceId, key: String, pushed: Vec<Instance>) {
-        let Some(owner) = self.members.owner(&id.name) else { return };
-        let (distro, before) = (Arc::clone(self), self.receipt(&id));
-        crate::tasks::spawn(async move {
-            let sender = match distro.members.is_tandem(&owner) {
-                true => Sender::Tandem { address: &owner, ring: "" },
-                false => Sender::Official,
-            };
-            let Err(error) = distro.pull(&owner, &[key], sender).await else { return };
-            tracing::debug!(owner, service = %id.name, %error, "a pushed list seems to be old, and its owner does not answer");
-            if distro.receipt(&id) == before {
-                distro.received(&id);
-                distro.apply(&id, pushed, Vec::new(), Trust::Owner { tells: false });
+    /// Takes lists as their owners have them now instead of those that were pushed.
+    fn ask_owners(self: &Arc<Self>, late: Vec<Pushed>) {
+        let ring = self.members.ring();
+        let mut by_owner: HashMap<String, Vec<Pushed>> = HashMap::new();
+        for one in late {
+            if let Some(owner) = ring.owner(&one.id.name) {
+                by_owner.entry(owner.to_owned()).or_default().push(one);
             }
-        });
+        }
+        for (owner, pushed) in by_owner {
+            let distro = Arc::clone(self);
+            crate::tasks::spawn(async move { distro.ask_owner(&owner, pushed).await });
+        }
+    }
+
+    /// Asks this owner; what was pushed counts when it does not answer.
+    async fn ask_owner(&self, owner: &str, pushed: Vec<Pushed>) {
+        let sender = match self.members.is_tandem(owner) {
+            true => Sender::tandem(owner),
+            false => Sender::Official,
+        };
+        let mut left = pushed.into_iter();
+        loop {
+            let asked: Vec<Pushed> = left.by_ref().take(PULL_KEYS_MAX).collect();
+            if asked.is_empty() {
+                return;
+            }
+            let keys: Vec<String> = asked.iter().map(|one| one.key.clone()).collect();
+            let before = self.receipts_of(&keys);
+            let Err(error) = self.pull(owner, &keys, sender).await else { continue };
+            tracing::debug!(owner, lists = keys.len(), %error, "pushed lists seem to be old, and their owner does not answer");
+            for one in asked {
+                if before.get(&one.key) == Some(&self.receipt(&one.id)) {
+                    self.received(&one.id);
+                    self.apply(&one.id, one.instances, Vec::new(), Trust::Owner { tells: false });
+                }
+            }
+        }
     }
 
     /// What a list from this peer may do to ours.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::Distro;
 use super::back::unless_back;
 use super::datum::MapWriter;
-use super::hand_over::{Offers, RING_SETTLES, What};
+use super::hand_over::{Offers, RING_SETTLES};
 use super::peer_client::PeerError;
 use super::stream::outgoing::{How, Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
@@ -179,11 +179,10 @@ impl Peer {
         self.offers = distro.offers_to(&self.address);
         let offers = &self.offers;
         // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
-        let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
-            Some(What::Digest) => How::Digest,
-            Some(What::HandedOver) => How::HandedOver,
+        let how = |id: &ServiceId| match offers.get(id) {
+            Some(offer) => offer.how(),
             None if distro.responsible(&id.name) => How::Changes,
-            _ => How::Whole,
+            None => How::Whole { hands_over: false },
         };
         let limits = (distro.settings.batch_sync_key_count.max(1), REQUEST_BYTES_MAX);
         self.outgoing.next(&distro.registry, self.pending.iter(), limits, how, |id| distro.receipt(id))

@@ -50,7 +50,7 @@ fn put_checksum<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
         let checksums: IndexMap<String, String> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
         let sender = match sender(node, request) {
             // It was not told yet that we are of its kind: official rules are not what it means.
-            Sender::Official if node.members.may_be_tandem(source) => Sender::Tandem { address: source, ring: "" },
+            Sender::Official if node.members.may_be_tandem(source) => Sender::tandem(source),
             sender => sender,
         };
         node.distro.receive_checksums(source, checksums, sender).await;

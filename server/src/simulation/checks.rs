@@ -31,6 +31,7 @@ use super::network::Host;
 use super::place::elapsed_ms;
 use super::plan::Plan;
 use crate::distro::checksum::checksum;
+use crate::naming::heard::SETTLING_MS;
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::service::ServiceId;
 use crate::node::Node;
@@ -288,7 +289,8 @@ impl Checks {
         let deaf = heard_none(at);
         let long_responsible = book.responsible.get(&at).is_some_and(|since| {
             let from = |(node, began, ended): &(usize, u64, u64)| {
-                began + DELETE_MS <= now && *ended >= *since && heard_none(*node)
+                // Rings do not move everywhere at once.
+                began + DELETE_MS <= now && ended + SETTLING_MS as u64 >= *since && heard_none(*node)
             };
             since + DELETE_MS <= now || book.were_responsible.iter().any(from)
         });

@@ -37,8 +37,11 @@ struct Entry {
     /// What was removed of late; with changes, since they were told last.
     #[serde(default)]
     gone: Vec<Gone>,
-    /// With the whole list, from whom was responsible: its last beats were got by itself since then, ms since the epoch.
+    /// From whom was responsible: its last beats were got by itself since then, ms since the epoch.
     heard: Option<i64>,
+    /// With the digest only: these last beats, ms since the epoch, by fingerprint.
+    #[serde(default)]
+    beats: HashMap<String, i64>,
 }
 
 #[derive(Deserialize)]
@@ -121,14 +124,13 @@ impl Distro {
             Trust::FormerOwner { .. } => Trust::Copy,
             trust => trust,
         };
+        let heard = entry.heard.filter(|_| self.was_responsible(&id, trust, sender));
         let Some(since) = entry.since else {
             self.received(&id);
             let merged = self.apply(&id, put, gone, trust);
             // Again: what is written to a peer meanwhile may or may not have it.
             self.received(&id);
-            if let Some(since) = entry.heard.filter(|_| self.was_responsible(&id, trust, sender))
-                && let Some(service) = self.registry.get(&id)
-            {
+            if let (Some(since), Some(service)) = (heard, self.registry.get(&id)) {
                 self.registry.update(&service, |state| (state.heard.told(since, now), Change::default()));
             }
             match sender {
@@ -146,6 +148,10 @@ impl Distro {
             if applied != Applied::Not {
                 // None of these is in the list any more.
                 merge::remove(state, gone, now);
+                take_beats(state, &entry.beats);
+                if let Some(since) = heard {
+                    state.heard.told(since, now);
+                }
             }
             let ephemeral_peer = applied == Applied::Changed;
             (applied != Applied::Not, Change { ephemeral_peer, ..Change::default() })
@@ -154,6 +160,18 @@ impl Distro {
             self.received(&id);
         }
         applied
+    }
+}
+
+/// Never turns a beat back: what we heard ourselves may be newer.
+fn take_beats(state: &mut ServiceState, beats: &HashMap<String, i64>) {
+    if beats.is_empty() {
+        return;
+    }
+    for one in state.ephemeral.values_mut() {
+        if let Some(beat) = beats.get(&format!("{:016x}", fingerprint::of(one))) {
+            one.last_beat = one.last_beat.max(*beat);
+        }
     }
 }
 

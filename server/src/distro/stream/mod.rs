@@ -23,9 +23,9 @@
 //!
 //! Lists are trusted as in plain Distro (`super::merge`): changes from whom we do not hold responsible are answered
 //! as behind, and the whole list that follows is merged. For that, each entry also names what was removed of late
-//! ([`crate::naming::removals`]), and until which last beat. Who was responsible adds from when it was told of beats
-//! ([`crate::naming::heard`]). Changes from a list to itself ask whether ours is the same,
-//! whoever is responsible (`super::hand_over`).
+//! ([`crate::naming::removals`]), and until which last beat. Changes from a list to itself ask whether ours is the same,
+//! whoever is responsible (`super::hand_over`). Who was responsible adds from when it was told of beats
+//! ([`crate::naming::heard`]), and to such a question these beats.
 //!
 //! # Layout
 //! - `fingerprint`: when two records or two lists are the same

@@ -33,12 +33,12 @@ struct Told {
 pub(in crate::distro) enum How {
     /// What changed since it was told last.
     Changes,
-    /// The whole list.
-    Whole,
-    /// The whole list, and from when it was judged here ([`crate::naming::heard`]): to whom is responsible from now on.
-    HandedOver,
-    /// The digest of the list, which is answered as behind by whoever has another list.
-    Digest,
+    /// The whole list. To whom is responsible from now on also from when it was judged here
+    /// ([`crate::naming::heard`]).
+    Whole { hands_over: bool },
+    /// The digest of the list, which is answered as behind by whoever has another list. To whom is responsible from now
+    /// on also the last beats, and from when it was judged here.
+    Digest { hands_over: bool },
 }
 
 /// What one peer was told.
@@ -128,9 +128,13 @@ impl Outgoing {
             if !message.entries.is_empty() {
                 message.body.push(b',');
             }
-            let base = if how == How::Digest { Some(&now) } else { told.map(|told| &told.list) };
+            let (base, hands_over) = match how {
+                How::Changes => (told.map(|told| &told.list), false),
+                How::Whole { hands_over } => (None, hands_over),
+                How::Digest { hands_over } => (Some(&now), hands_over),
+            };
             let gone = state.removals.since(told.map_or(0, |told| told.removals));
-            let heard = (how == How::HandedOver).then(|| state.heard.to_tell());
+            let heard = hands_over.then(|| state.heard.to_tell());
             message.instances += write_entry(&mut message.body, id, &list, base.map(|base| (base, &now)), gone, heard);
             self.unsure.insert(id.clone());
             message.entries.push((id.clone(), Told { list: now, at, removals: state.removals.next() }));
@@ -206,6 +210,15 @@ fn write_entry<'a>(
     out.push(b']');
     if let Some(since) = heard {
         let _ = write!(out, ",\"heard\":{since}");
+        // The records themselves bring theirs.
+        if put.len() < list.len() {
+            out.extend_from_slice(b",\"beats\":{");
+            for (index, (fingerprint, one)) in list.iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                let _ = write!(out, "{comma}\"{fingerprint:016x}\":{}", one.last_beat);
+            }
+            out.push(b'}');
+        }
     }
     out.push(b'}');
     put.len()

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use indexmap::IndexSet;
 use proptest::prelude::*;
 
-use super::super::hand_over::{Offers, What};
+use super::super::hand_over::Offers;
 use super::super::receive::Sender;
 use super::super::{load, verify};
 use super::outgoing::{How, Message, Outcome, Outgoing};
@@ -279,11 +279,10 @@ impl World {
         }
         let offers = distro.hand_over.offers(self.nodes[link.to].members.self_address());
         link.pending.extend(offers.keys().cloned());
-        let how = |id: &ServiceId| match offers.get(id).map(|offer| offer.what) {
-            Some(What::Digest) => How::Digest,
-            Some(What::HandedOver) => How::HandedOver,
+        let how = |id: &ServiceId| match offers.get(id) {
+            Some(offer) => offer.how(),
             None if distro.responsible(&id.name) => How::Changes,
-            _ => How::Whole,
+            None => How::Whole { hands_over: false },
         };
         if link.waiting.is_some() || link.pending.is_empty() {
             return;
