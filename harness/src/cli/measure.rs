@@ -110,6 +110,11 @@ pub(super) async fn run_judged(
         check_versions(target, &args.launch.options()).await?;
     }
     let begun = begin(args, profile)?;
+    // What is built or fetched must not cost the run its time.
+    tokio::select! {
+        () = begun.parts.obtain(&begun.plan) => {}
+        () = begun.stop.cancelled() => {}
+    }
     let (results, ending) = compare::run(&begun.plan, &begun.parts, &begun.stop, begun.progress.as_ref()).await?;
     let held = held(&results, begun.json);
     begun.end(&results, ending, held)

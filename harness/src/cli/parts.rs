@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::compare::{ConformancePart, Parts};
+use crate::compare::{ConformancePart, Parts, Plan};
 use crate::conformance::case::Topology;
 use crate::conformance::session::{Session, VERSION, subject_kinds};
 use crate::report;
 use crate::results::Results;
-use crate::target::{Cluster, LaunchOptions, TargetSpec, launch};
+use crate::target::{Cluster, LaunchOptions, TargetSpec, launch, obtain};
 
 /// The real parts.
 pub(super) struct RealParts {
@@ -17,6 +17,19 @@ pub(super) struct RealParts {
     pub(super) options: LaunchOptions,
     /// Folder with `cases`, `recordings` and `DIFFERENCES.md`.
     pub(super) compat: PathBuf,
+}
+
+impl RealParts {
+    /// Builds and fetches everything the plan starts, the reference of its conformance included.
+    pub(super) async fn obtain(&self, plan: &Plan) {
+        let reference = plan.profile.conformance.map(|_| format!("nacos@{VERSION}"));
+        for target in plan.targets.iter().chain(&reference) {
+            // What cannot be read or had is reported where it is launched.
+            if let Ok(spec) = parse(target) {
+                obtain(&spec, &self.options).await;
+            }
+        }
+    }
 }
 
 impl Parts for RealParts {

@@ -62,6 +62,15 @@ pub async fn launch(spec: &TargetSpec, options: &LaunchOptions) -> anyhow::Resul
     Ok(cluster)
 }
 
+/// Builds and fetches what this target is started from, so that a launch later begins at once. What cannot be had, the
+/// launch reports.
+pub async fn obtain(spec: &TargetSpec, options: &LaunchOptions) {
+    let Ok(guard) = Guard::start(options.guard_program.as_deref()) else { return };
+    if let Err(error) = find_launchers(spec, options, &Arc::new(guard)).await {
+        tracing::debug!(%spec, error = format!("{error:#}"), "cannot be obtained");
+    }
+}
+
 // === servers that somebody else runs ===
 
 async fn join_running(spec: &TargetSpec, urls: &[String], options: &LaunchOptions) -> anyhow::Result<Cluster> {

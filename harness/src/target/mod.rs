@@ -35,7 +35,7 @@ pub mod spec;
 mod tandem;
 
 pub use interrupt::interrupted;
-pub use launch::{check_versions, launch};
+pub use launch::{check_versions, launch, obtain};
 pub use options::{LaunchOptions, Mode, Network, ReferenceChoice};
 pub use progress::{Progress, Silent, stderr_progress};
 pub use spec::TargetSpec;
