@@ -90,6 +90,9 @@ fn say(judgement: &Judgement) {
     if let Some(us) = judgement.recovery_us() {
         println!("  all nodes agreed {:.3} s after the heal", us as f64 / 1e6);
     }
+    if let Some(us) = judgement.unrecovered_us() {
+        println!("  no agreement within {:.0} s of the heal", us as f64 / 1e6);
+    }
 }
 
 fn say_check(finding: &Finding) {

@@ -299,7 +299,11 @@ fn faults(out: &mut String, results: &Results) {
     out.push_str("## Faults\n\n| Scenario | Target | Verdict | Recovery | Lost | Resurrected |\n");
     out.push_str("|---|---|---|--:|--:|--:|\n");
     for fault in &results.faults {
-        let recovery = fault.recovery_ms.map_or_else(|| format::NONE.to_owned(), |it| format::value(it, "ms"));
+        let recovery = match (fault.recovery_ms, fault.unrecovered_ms) {
+            (Some(ms), _) => format::value(ms, "ms"),
+            (None, Some(ms)) => format!("more than {}", format::value(ms, "ms")),
+            (None, None) => format::NONE.to_owned(),
+        };
         let (scenario, target) = (escape(&fault.scenario), escape(&fault.target));
         let word = score::word(fault.outcome);
         let _ = writeln!(

@@ -16,6 +16,9 @@ pub struct Fault {
     pub outcome: Outcome,
     /// Heal to agreement, ms.
     pub recovery_ms: Option<f64>,
+    /// Heal to the end, ms, where there was no agreement until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrecovered_ms: Option<f64>,
     /// Acknowledged writes that were lost.
     pub lost_acked: u64,
     /// Deregistered instances that came back.

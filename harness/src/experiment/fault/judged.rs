@@ -48,8 +48,13 @@ impl Judged {
 
     /// Why the target is not held to what a finding says, if it is not.
     fn excuse(&self, finding: &Finding) -> Option<&'static str> {
-        let is_official = self.shape == Shape::Mixed && finding.verdict != Verdict::Pass && finding.of_tandem == 0;
-        is_official.then(|| official_flaw(finding.check)).flatten()
+        if self.shape != Shape::Mixed || finding.verdict == Verdict::Pass || finding.of_tandem > 0 {
+            return None;
+        }
+        if finding.is_but_silence() {
+            return Some("an official member gives no answer, and what the others show is as it should be");
+        }
+        official_flaw(finding.check)
     }
 
     /// The verdict on what the target is held to, or on everything where that is nothing.
@@ -120,6 +125,9 @@ impl fmt::Display for Judged {
         write!(f, "{verdict}: {} at {}", header.scenario, header.target)?;
         if let Some(recovery) = self.judgement.recovery_us() {
             write!(f, ", all agree {:.0} ms after the heal", recovery as f64 / 1000.0)?;
+        }
+        if let Some(watched) = self.judgement.unrecovered_us() {
+            write!(f, ", not all agree {:.0} s after the heal", watched as f64 / 1e6)?;
         }
         for why in &self.judgement.unready {
             write!(f, "\n  unknown: {why}")?;

@@ -217,6 +217,7 @@ async fn one(cluster: &mut Cluster, leg: Leg, tag: &str, held: usize, context: &
         scenario: format!("{NAME}: {wiped} wiped, restored by the snapshot of {leader}"),
         outcome,
         recovery_ms: ms,
+        unrecovered_ms: None,
         lost_acked: 0,
         resurrected: 0,
         violations,

@@ -77,6 +77,7 @@ impl Scenario {
             scenario: format!("{NAME}: {}", self.name),
             outcome,
             recovery_ms: None,
+            unrecovered_ms: None,
             lost_acked: 0,
             resurrected: 0,
             violations: self.violations,

@@ -121,6 +121,7 @@ pub fn faults(judgement: &Judgement) -> Vec<Fault> {
                 Verdict::Unknown => Outcome::Error,
             },
             recovery_ms: part.agreement_ms.map(|it| it as f64),
+            unrecovered_ms: None,
             lost_acked: counts.0,
             resurrected: counts.1,
             violations: part.reasons.clone(),

@@ -132,7 +132,10 @@ fn cell(fault: &Fault) -> Cell {
     let recovery = fault.recovery_ms.map(|it| format::value(it, "ms"));
     let words = match fault.outcome {
         Outcome::Pass => recovery.map_or_else(|| "held".to_owned(), |it| format!("held, {it}")),
-        Outcome::Fail => "did not hold".to_owned(),
+        Outcome::Fail => fault.unrecovered_ms.map_or_else(
+            || "did not hold".to_owned(),
+            |it| format!("did not hold, no agreement within {}", format::value(it, "ms")),
+        ),
         Outcome::Skip => "not tried".to_owned(),
         _ => "could not be judged".to_owned(),
     };
@@ -197,6 +200,9 @@ fn run(fault: &Fault, colours: &Colours<'_>) -> Run {
     let mut figures = Vec::new();
     if let Some(ms) = fault.recovery_ms {
         figures.push(format!("recovered after {}", format::value(ms, "ms")));
+    }
+    if let Some(ms) = fault.unrecovered_ms {
+        figures.push(format!("no agreement within {}", format::value(ms, "ms")));
     }
     if let Some(words) = availability(&fault.samples) {
         figures.push(words);

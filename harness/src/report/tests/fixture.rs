@@ -345,6 +345,7 @@ fn faults() -> Vec<Fault> {
         scenario: "partition the leader".into(),
         outcome,
         recovery_ms: (outcome != Outcome::Error).then_some(if target == TANDEM { 840.0 } else { 16_200.0 }),
+        unrecovered_ms: None,
         lost_acked: lost,
         resurrected: 0,
         violations: violations.iter().map(|it| (*it).to_owned()).collect(),

@@ -13,6 +13,11 @@ use super::finding::{Check, Figure, Finding, ms, seconds, when};
 use super::looks::Seen;
 use super::story::{Line, Story};
 
+/// From the heal to the first look that is right and stays so.
+pub(super) const AGREED: &str = "heal → agreement";
+/// Where that never came: from the heal to the end.
+pub(super) const WATCHED: &str = "heal → end, without agreement";
+
 /// What is wrong about a look.
 struct Wrong {
     instance: u32,
@@ -31,12 +36,15 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
         return Some(finding);
     };
     for node in 0..story.nodes.len() {
-        if let Some(after) = node_agrees(story, node, healed, calm.max(healed), &mut finding) {
-            finding.figures.push(Figure::new("heal → agreement", "ms", vec![ms(after)]).at(node));
-        }
+        let (what, after) = match node_agrees(story, node, healed, calm.max(healed), &mut finding) {
+            Some(after) => (AGREED, after),
+            None if story.is_watched_since(node, healed) => (WATCHED, story.end.saturating_sub(healed)),
+            None => continue,
+        };
+        finding.figures.push(Figure::new(what, "ms", vec![ms(after)]).at(node));
     }
-    if finding.count == 0 && finding.unknown.is_empty() {
-        last_looks_differ(story, &mut finding);
+    if finding.is_but_silence() {
+        last_looks_differ(story, calm, &mut finding);
     }
     told_differ(story, &mut finding);
     Some(finding)
@@ -49,6 +57,13 @@ fn node_agrees(story: &Story<'_>, node: usize, healed: Us, calm: Us, finding: &m
     if !looks.answered().any(|it| it.1.sent >= healed) {
         match looks.unanswered.iter().filter(|it| it.0 >= healed).map(|it| it.1).collect::<Vec<_>>().as_slice() {
             [] => finding.unknown(format!("{name} was not looked at after the heal")),
+            [_, ..] if story.is_official_beside_tandem(node) => {
+                finding.unanswered(
+                    story,
+                    node,
+                    format!("{name} answers no look after the heal at {}", seconds(healed)),
+                );
+            }
             [first, .., last] => finding.violated(story, || {
                 (format!("{name} answers no look after the heal at {}", seconds(healed)), vec![*first, *last])
             }),
@@ -59,7 +74,7 @@ fn node_agrees(story: &Story<'_>, node: usize, healed: Us, calm: Us, finding: &m
     let (mut after, mut last): (Us, Option<(usize, usize)>) = (0, None);
     for (service, looks) in looks.services.iter().enumerate() {
         if looks.last().is_none_or(|it| it.sent < calm) {
-            finding.unknown(format!("{name} gave no answer for service {service} in the final phase"));
+            finding.unanswered(story, node, format!("{name} gave no answer for service {service} in the final phase"));
             return None;
         }
         let begin = looks.partition_point(|it| it.sent < healed);
@@ -110,16 +125,17 @@ fn wrong(story: &Story<'_>, service: usize, look: &Seen<'_>) -> Option<Wrong> {
     })
 }
 
-fn last_looks_differ(story: &Story<'_>, finding: &mut Finding) {
-    let Some((first, others)) = story.nodes.split_first() else { return };
-    for (service, looks) in first.services.iter().enumerate() {
-        let Some(one) = looks.last() else { continue };
-        for (node, other) in others.iter().enumerate() {
-            let Some(other) = other.services.get(service).and_then(|it| it.last()) else { continue };
+fn last_looks_differ(story: &Story<'_>, calm: Us, finding: &mut Finding) {
+    for service in 0..story.services() as usize {
+        // Whoever gave no answer since then has nothing to compare.
+        let last = |node: usize| story.nodes.get(node)?.services.get(service)?.last().filter(|it| it.sent >= calm);
+        let mut answered = (0..story.nodes.len()).filter_map(|node| Some((node, last(node)?)));
+        let Some((first, one)) = answered.next() else { continue };
+        for (node, other) in answered {
             let differs = |it: &&u32| one.present.binary_search(it).is_ok() != other.present.binary_search(it).is_ok();
             let Some(local) = one.present.iter().chain(other.present).find(differs) else { continue };
             finding.violated(story, || {
-                let (with, without) = if one.present.contains(local) { (0, node + 1) } else { (node + 1, 0) };
+                let (with, without) = if one.present.contains(local) { (first, node) } else { (node, first) };
                 let (with, without) = (story.node_name(with), story.node_name(without));
                 let instance = story.instance(service, *local);
                 let says = format!(

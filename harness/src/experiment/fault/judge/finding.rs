@@ -153,6 +153,8 @@ pub struct Finding {
     pub violations: Vec<Violation>,
     /// Why it could not be judged.
     pub unknown: Vec<String>,
+    /// How many of these are an official member's silence beside Tandem nodes, of which it says nothing.
+    pub of_silence: usize,
     /// What was measured.
     pub figures: Vec<Figure>,
 }
@@ -167,6 +169,7 @@ impl Finding {
             of_tandem: 0,
             violations: Vec::new(),
             unknown: Vec::new(),
+            of_silence: 0,
             figures: Vec::new(),
         }
     }
@@ -188,6 +191,17 @@ impl Finding {
     pub(super) fn unknown(&mut self, why: impl Into<String>) {
         self.verdict = self.verdict.max(Verdict::Unknown);
         self.unknown.push(why.into());
+    }
+
+    /// A node gave no answer, so what it holds cannot be judged.
+    pub(super) fn unanswered(&mut self, story: &Story<'_>, node: usize, why: impl Into<String>) {
+        self.unknown(why);
+        self.of_silence += usize::from(story.is_official_beside_tandem(node));
+    }
+
+    /// Whether official members' silence is all there is to say.
+    pub fn is_but_silence(&self) -> bool {
+        self.count == 0 && self.of_silence == self.unknown.len()
     }
 
     /// The shortest thing to say about it; nothing on a pass.

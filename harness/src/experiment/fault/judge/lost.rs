@@ -22,7 +22,8 @@ pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
     for (node, looks) in story.nodes.iter().enumerate() {
         for (service, looks) in looks.services.iter().enumerate() {
             let Some(last) = looks.last().filter(|it| it.sent >= calm) else {
-                finding.unknown(format!("{} shows nothing in the final phase", story.node_name(node)));
+                let why = format!("{} shows nothing in the final phase", story.node_name(node));
+                finding.unanswered(story, node, why);
                 break;
             };
             for local in last.short() {

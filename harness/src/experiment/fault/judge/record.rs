@@ -1,17 +1,26 @@
 //! A judgement as a fault scenario of the record.
 
 use super::super::history::Us;
-use super::Judgement;
 use super::finding::{Check, Figure, Finding, Verdict, ms};
 use super::story::phase_name;
+use super::{Judgement, agreement};
 use crate::results::{Fault, FaultCheck, FaultEvidence, FaultFigure, FaultViolation, Outcome};
 
 impl Judgement {
     /// How long after the heal the last node agreed; nothing when one did not, or nobody saw.
     pub fn recovery_us(&self) -> Option<Us> {
-        let finding = self.finding(Check::Agreement)?;
-        let all = finding.figures.iter().flat_map(|it| &it.values).map(|it| (it * 1000.0) as Us);
-        (finding.figures.len() == self.header.nodes.len()).then(|| all.max()).flatten()
+        let agreed = self.finding(Check::Agreement)?.figures.iter().filter(|it| it.what == agreement::AGREED);
+        (agreed.count() == self.header.nodes.len()).then(|| self.longest(agreement::AGREED)).flatten()
+    }
+
+    /// How long after the heal not all had agreed yet, where they never did.
+    pub fn unrecovered_us(&self) -> Option<Us> {
+        self.longest(agreement::WATCHED)
+    }
+
+    fn longest(&self, what: &str) -> Option<Us> {
+        let figures = self.finding(Check::Agreement)?.figures.iter().filter(|it| it.what == what);
+        figures.flat_map(|it| &it.values).map(|it| (it * 1000.0) as Us).max()
     }
 
     /// The scenario for the record; `history` is the file it was judged by, below the folder of the results.
@@ -26,6 +35,7 @@ impl Judgement {
             scenario: self.header.scenario.clone(),
             outcome: outcome(self.verdict),
             recovery_ms: self.recovery_us().map(ms),
+            unrecovered_ms: self.unrecovered_us().map(ms),
             lost_acked: count(Check::NoLostInstance) + count(Check::NoLostWrite),
             resurrected: count(Check::NoResurrection),
             violations: self.unready.iter().cloned().chain(wrong).collect(),

@@ -124,6 +124,20 @@ impl<'a> Story<'a> {
         self.header.nodes.get(node).is_some_and(|kind| kind == "tandem")
     }
 
+    /// Whether somebody looked at this node since then, answered or not.
+    pub(super) fn is_watched_since(&self, node: usize, since: Us) -> bool {
+        let is_since = |looks: &Looks<'_>| {
+            looks.answered().any(|it| it.1.sent >= since) || looks.unanswered.iter().any(|it| it.0 >= since)
+        };
+        self.nodes.get(node).is_some_and(is_since)
+    }
+
+    /// Whether it is an official member of a mixed cluster, from the beginning to the end.
+    pub(super) fn is_official_beside_tandem(&self, node: usize) -> bool {
+        let is_mixed = (0..self.header.nodes.len()).any(|it| self.is_tandem(it));
+        is_mixed && !self.is_tandem(node) && !self.changes_kinds()
+    }
+
     /// Whether nodes change their kind meanwhile, so that what began at a Tandem node cannot be told.
     pub(super) fn changes_kinds(&self) -> bool {
         self.faults.iter().any(|it| it.fault.kind == "become")

@@ -170,6 +170,7 @@ pub fn fault(target: &str, number: usize, seen: &Seen) -> Fault {
         scenario: format!("{NAME} by {} {number}: {} to {next}", seen.by(), kind(seen.leader)),
         outcome,
         recovery_ms: worst.and_then(|it| it.into_iter().max()).map(|it| it.as_secs_f64() * 1000.0),
+        unrecovered_ms: None,
         lost_acked: seen.through.iter().map(|it| seen.lost(*it)).sum(),
         resurrected: 0,
         violations,

@@ -199,6 +199,7 @@ impl Judgement {
             scenario: format!("{NAME}: {} times", self.kills.len()),
             outcome: self.outcome(),
             recovery_ms: slowest,
+            unrecovered_ms: None,
             lost_acked: self.lost,
             resurrected: self.resurrected,
             violations: self.violations.iter().chain(&self.unknown).cloned().collect(),
