@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::figure;
+use crate::experiment::startup;
 use crate::report::figures::{self, Group};
 use crate::report::format;
 use crate::report::score::{self, Score};
@@ -30,10 +31,11 @@ pub(super) struct Tile {
 /// The answers of one run. Each takes the leading figure in the fixed order of the catalogue, never the most
 /// flattering.
 pub(super) fn tiles(results: &Results, groups: &[Group], score: Option<&Score<'_>>) -> Vec<Tile> {
-    [score.and_then(|it| compatible(results, it)), fast(results, groups), Some(breaks(results, score))]
-        .into_iter()
-        .flatten()
-        .collect()
+    // Where faults were run, how soon the nodes had started is no answer to how fast.
+    let is_about_speed = results.faults.is_empty() || groups.iter().any(|it| it.name != startup::NAME);
+    let fast = is_about_speed.then(|| fast(results, groups)).flatten();
+    let tiles = [score.and_then(|it| compatible(results, it)), fast, again(results), Some(breaks(results, score))];
+    tiles.into_iter().flatten().collect()
 }
 
 /// The judged targets: all but the one the others are compared with, unless it stands alone, and but other versions of
@@ -125,6 +127,43 @@ pub(super) fn faults(results: &Results) -> (u64, u64) {
     let of_subject = results.faults.iter().filter(|it| Some(it.target.as_str()) == subject);
     let tried: Vec<Outcome> = of_subject.map(|it| it.outcome).filter(|it| *it != Outcome::Skip).collect();
     (tried.iter().filter(|it| **it == Outcome::Pass).count() as u64, tried.len() as u64)
+}
+
+/// How soon after their heal faults were forgotten, over all scenarios in which that was seen at the first target.
+fn again(results: &Results) -> Option<Tile> {
+    let reference = figures::reference(results);
+    let subject = measured(results, reference.as_deref())?;
+    let (times, never) = recoveries(results, subject);
+    let [.., most] = times.as_slice() else { return None };
+    let middle = |times: &[f64]| times.get(times.len() / 2).map(|it| format::value(*it, "ms"));
+    let never_in = |never: usize| (never > 0).then(|| format!("no agreement in {}", format::count(never as u64)));
+    let more = reference.iter().flat_map(|reference| {
+        let (times, never) = recoveries(results, reference);
+        let seen = middle(&times).map(|it| format!("{it} in {}", format::count(times.len() as u64)));
+        let words: Vec<_> = seen.into_iter().chain(never_in(never)).collect();
+        (!words.is_empty()).then(|| format!("{}: {}", format::one_line(reference, 80), words.join(", ")))
+    });
+    Some(Tile {
+        label: "How soon again",
+        figure: middle(&times)?,
+        kind: "",
+        words: format!(
+            "from the heal of a fault until all nodes of {} agree: the median of {}, at most {}",
+            format::one_line(subject, 80),
+            format::plural(times.len() as u64, "scenario", "scenarios"),
+            format::value(*most, "ms")
+        ),
+        more: never_in(never).into_iter().chain(more).collect(),
+        link: "#faults",
+    })
+}
+
+/// Heal to agreement of each scenario at this target, ms, ascending; and how often there was none.
+fn recoveries(results: &Results, target: &str) -> (Vec<f64>, usize) {
+    let of_target = || results.faults.iter().filter(|it| it.target == target);
+    let mut times: Vec<f64> = of_target().filter_map(|it| it.recovery_ms).collect();
+    times.sort_by(f64::total_cmp);
+    (times, of_target().filter(|it| it.unrecovered_ms.is_some()).count())
 }
 
 /// One more figure of each further experiment.

@@ -13,8 +13,9 @@ impl Judgement {
         (agreed.count() == self.header.nodes.len()).then(|| self.longest(agreement::AGREED)).flatten()
     }
 
-    /// How long after the heal not all had agreed yet, where they never did.
+    /// How long after the heal not all had agreed yet, where they should have and never did.
     pub fn unrecovered_us(&self) -> Option<Us> {
+        self.finding(Check::Agreement).filter(|it| it.is_demanded)?;
         self.longest(agreement::WATCHED)
     }
 
