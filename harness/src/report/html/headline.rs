@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::figure;
-use crate::experiment::startup;
 use crate::report::figures::{self, Group};
 use crate::report::format;
 use crate::report::score::{self, Score};
@@ -31,9 +30,9 @@ pub(super) struct Tile {
 /// The answers of one run. Each takes the leading figure in the fixed order of the catalogue, never the most
 /// flattering.
 pub(super) fn tiles(results: &Results, groups: &[Group], score: Option<&Score<'_>>) -> Vec<Tile> {
-    // Where faults were run, how soon the nodes had started is no answer to how fast.
-    let is_about_speed = results.faults.is_empty() || groups.iter().any(|it| it.name != startup::NAME);
-    let fast = is_about_speed.then(|| fast(results, groups)).flatten();
+    // Where faults alone were run, how soon the nodes had started is no answer to how fast.
+    let is_measured = results.faults.is_empty() || !results.measurements.is_empty();
+    let fast = is_measured.then(|| fast(results, groups)).flatten();
     let tiles = [score.and_then(|it| compatible(results, it)), fast, again(results), Some(breaks(results, score))];
     tiles.into_iter().flatten().collect()
 }
