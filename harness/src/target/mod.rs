@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 mod control;
 pub(crate) mod docker;
+mod hang;
 mod interrupt;
 pub(crate) mod java;
 mod launch;
@@ -34,6 +35,7 @@ mod seat;
 pub mod spec;
 mod tandem;
 
+pub(crate) use hang::HangWatch;
 pub use interrupt::interrupted;
 pub use launch::{check_versions, launch, obtain};
 pub use options::{LaunchOptions, Mode, Network, ReferenceChoice};
@@ -128,9 +130,6 @@ impl Node {
     }
 }
 
-/// Until when a real node listens if it ever does, also where six JVMs start on two cores.
-pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(75);
-
 /// Sentence for everything that needs control over a process.
 const NOT_OURS: &str = "was not started by this harness, so it cannot be stopped, started or paused";
 
@@ -209,7 +208,7 @@ impl Cluster {
     /// process of it ends meanwhile, or at the time limit, naming what was missing.
     pub async fn wait_ready(&mut self, limit: Duration, progress: &dyn Progress) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let mut hung = Some(HANG_LIMIT);
+        let mut hung = HangWatch::default();
         let interval = self.poll_interval();
         loop {
             let has_storage = self.has_official_majority();
@@ -233,7 +232,7 @@ impl Cluster {
             if begun.elapsed() > limit {
                 bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
             }
-            if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
+            if hung.is_due(begun.elapsed()) {
                 self.start_all_hung_again(progress).await?;
             }
             let up = self.nodes.len().saturating_sub(missing.len());
@@ -251,7 +250,7 @@ impl Cluster {
         progress: &dyn Progress,
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let mut hung = Some(HANG_LIMIT);
+        let mut hung = HangWatch::default();
         loop {
             let nodes = self.nodes.iter().filter(|node| group.contains(&node.address));
             let checks = futures::future::join_all(nodes.map(|node| self.prober.check(node, group, true))).await;
@@ -260,7 +259,7 @@ impl Cluster {
             if begun.elapsed() > limit {
                 bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
             }
-            if hung.take_if(|limit| begun.elapsed() > *limit).is_some() {
+            if hung.is_due(begun.elapsed()) {
                 self.start_all_hung_again(progress).await?;
             }
             progress.status(&format!("{}: the official nodes first ({missing})", self.target));
@@ -273,8 +272,7 @@ impl Cluster {
         self.start_hung_again(&all, progress).await
     }
 
-    /// Kills and starts those real nodes among these again that run and do not listen: their start waits for ever for a leader that
-    /// was elected before they looked (`compat/spec/membership.md` §8).
+    /// Kills and starts those real nodes among these again that run, do nothing and do not listen.
     pub(crate) async fn start_hung_again(&mut self, among: &[usize], progress: &dyn Progress) -> anyhow::Result<()> {
         for i in among.iter().copied() {
             let is_running = match self.slots.get(i) {
@@ -286,7 +284,13 @@ impl Cluster {
             if self.prober.answers(node).await {
                 continue;
             }
-            let (address, limit) = (&node.address, HANG_LIMIT.as_secs());
+            let (address, limit) = (&node.address, hang::LIMIT.as_secs());
+            if let Some(pid) = node.pid
+                && hang::is_at_work(pid).await
+            {
+                progress.line(&format!("{address} does not listen after {limit} s, but is still at work"));
+                continue;
+            }
             progress.line(&format!("{address} does not listen after {limit} s; it is killed and started again"));
             self.kill_node(i).await?;
             self.start_node(i).await?;

@@ -16,7 +16,7 @@ use super::run::Context;
 use super::scenario::{Action, READY_WITHIN, Selector, Step};
 use crate::experiment::workload::{Observer, Recorder};
 use crate::nemesis::{Action as Deed, Applied};
-use crate::target::{Cluster, HANG_LIMIT};
+use crate::target::{Cluster, HangWatch};
 
 /// How finely ends are kept.
 const TICK: Duration = Duration::from_millis(10);
@@ -39,12 +39,12 @@ enum State {
     /// It holds: what was done, and what ends it.
     Holds { done: Vec<Applied>, undo: Vec<Deed> },
     /// It was undone; it is over when these nodes answer what they were asked since.
-    Answering { nodes: Vec<usize>, since: Us, began: Instant, hung: Option<Duration> },
+    Answering { nodes: Vec<usize>, since: Us, began: Instant, hung: HangWatch },
 }
 
 impl State {
     fn answering(nodes: Vec<usize>, since: Us) -> Self {
-        Self::Answering { nodes, since, began: Instant::now(), hung: Some(HANG_LIMIT) }
+        Self::Answering { nodes, since, began: Instant::now(), hung: HangWatch::default() }
     }
 }
 
@@ -259,7 +259,7 @@ impl<'a> Timeline<'a> {
         let mut hung_nodes = Vec::new();
         for it in &mut self.active {
             if let State::Answering { nodes, began, hung, .. } = &mut it.state
-                && hung.take_if(|limit| began.elapsed() > *limit).is_some()
+                && hung.is_due(began.elapsed())
             {
                 hung_nodes.extend(nodes.iter().copied());
             }
