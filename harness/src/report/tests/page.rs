@@ -75,7 +75,7 @@ fn a_run_of_faults_says_how_soon_all_agreed_again_and_not_how_soon_they_had_star
     (results.faults[1].recovery_ms, results.faults[1].unrecovered_ms) = (None, Some(75_000.0));
     results.measurements.clear();
     let page = page(&results);
-    assert!(page.contains("How soon again") && page.contains("the median of 1 scenario, at most 840 ms"));
+    assert!(page.contains("How soon again") && page.contains("agree, in 1 scenario; half within 840 ms"));
     assert!(page.contains("no agreement in 1") && page.contains("no agreement within 75"));
     assert!(!page.contains("How fast"));
 }
