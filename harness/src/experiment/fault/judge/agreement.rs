@@ -55,18 +55,11 @@ fn node_agrees(story: &Story<'_>, node: usize, healed: Us, calm: Us, finding: &m
     let name = story.node_name(node);
     let looks = story.nodes.get(node)?;
     if !looks.answered().any(|it| it.1.sent >= healed) {
+        let says = || format!("{name} answers no look after the heal at {}", seconds(healed));
         match looks.unanswered.iter().filter(|it| it.0 >= healed).map(|it| it.1).collect::<Vec<_>>().as_slice() {
             [] => finding.unknown(format!("{name} was not looked at after the heal")),
-            [_, ..] if story.is_official_beside_tandem(node) => {
-                finding.unanswered(
-                    story,
-                    node,
-                    format!("{name} answers no look after the heal at {}", seconds(healed)),
-                );
-            }
-            [first, .., last] => finding.violated(story, || {
-                (format!("{name} answers no look after the heal at {}", seconds(healed)), vec![*first, *last])
-            }),
+            [_, ..] if story.is_official_beside_tandem(node) => finding.unanswered(story, node, says()),
+            [first, .., last] => finding.violated(story, || (says(), vec![*first, *last])),
             [only] => finding.unknown(format!("{name} was looked at once after the heal (line {only}), unanswered")),
         }
         return None;
