@@ -97,13 +97,17 @@ pub async fn run<P: Parts>(
             stop,
             progress,
         };
-        let one = |seat| at(seat, parts, scenario, context());
         let done = if how.side_by_side && !scenario.needs.alone {
-            futures::future::join_all(seats.iter_mut().map(one)).await
+            futures::future::join_all(seats.iter_mut().map(|seat| at(seat, parts, scenario, context()))).await
         } else {
             let mut done = Vec::new();
-            for seat in &mut seats {
-                done.push(one(seat).await);
+            for turn in 0..seats.len() {
+                if scenario.needs.alone {
+                    rest(&mut seats, turn, parts, stop, progress).await;
+                }
+                if let Some(seat) = seats.get_mut(turn) {
+                    done.push(at(seat, parts, scenario, context()).await);
+                }
             }
             done
         };
@@ -163,6 +167,17 @@ async fn at<P: Parts>(seat: &mut Seat, parts: &P, scenario: &Scenario, context: 
     match outcome.and_then(|events| Judged::of(shape, events)) {
         Ok(judged) => Done::Ran(Box::new(judged)),
         Err(error) => skipped(false, format!("{error:#}")),
+    }
+}
+
+/// Waits until the clusters whose turn it is not have recovered from what was done to them: one whose nodes still fight
+/// for their threads takes the processors from the one that is measured.
+async fn rest<P: Parts>(seats: &mut [Seat], turn: usize, parts: &P, stop: &CancellationToken, progress: &dyn Progress) {
+    for (_, seat) in seats.iter_mut().enumerate().filter(|(number, _)| *number != turn) {
+        if let Err(error) = usable(seat, parts, stop, progress).await {
+            // Told as the outcome when it is its turn.
+            progress.line(&format!("{}: {error:#}", seat.target));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::procfs;
 
 /// Until when a real node listens on most machines if it ever does, also where six JVMs start on two cores.
-pub(super) const LIMIT: Duration = Duration::from_secs(75);
+const LIMIT: Duration = Duration::from_secs(75);
 
 /// Pause between two looks at who does not listen.
 const PAUSE: Duration = Duration::from_secs(45);

@@ -37,8 +37,10 @@ const HEADERS: [(&str, &str); 6] = [
 const PERIOD: Duration = Duration::from_secs(2);
 /// Time between two reports to the same member among Tandem nodes, and what such a report may take.
 const TANDEM_PERIOD: Duration = Duration::from_secs(1);
-/// The same for one that is out of the ring.
-const KNOCK: Duration = Duration::from_millis(250);
+/// The same for one that is out of the ring: what passes between a heal and the first word costs as much agreement, but
+/// an answer may come from far away.
+const KNOCK_PERIOD: Duration = Duration::from_millis(100);
+const KNOCK_LIMIT: Duration = Duration::from_millis(250);
 /// However many members there are, reports leave at most this often.
 const TICK_MIN: Duration = Duration::from_millis(50);
 /// First wait between greetings of a member that did not answer; doubled up to [`PERIOD`].
@@ -95,7 +97,7 @@ impl Reporter {
                     due = due.min(Instant::now() + Rhythm::of(&self.members.peers()).tick);
                 }
                 () = tokio::time::sleep_until(knock), if peers.iter().any(|peer| is_out(&peer)) => {
-                    knock = Instant::now() + KNOCK;
+                    knock = Instant::now() + KNOCK_PERIOD;
                     for peer in peers.iter().filter(is_out) {
                         self.tasks.spawn("knock", self.clone().knock(peer.address.clone()));
                     }
@@ -142,7 +144,7 @@ impl Reporter {
 
     /// That it fails says nothing new, and it may have begun before the member was back.
     async fn knock(self, address: String) {
-        let outcome = self.send(&address, Some(KNOCK)).await;
+        let outcome = self.send(&address, Some(KNOCK_LIMIT)).await;
         if matches!(outcome, Outcome::Accepted | Outcome::Unsupported) {
             self.members.judge(&address, outcome);
         }

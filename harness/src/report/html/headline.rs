@@ -142,17 +142,33 @@ fn again(results: &Results) -> Option<Tile> {
         let words: Vec<_> = longest.into_iter().chain(never_in(never)).collect();
         (!words.is_empty()).then(|| format!("{}: {}", format::one_line(reference, 80), words.join(", ")))
     });
+    let name = format::one_line(subject, 80);
+    let (figure, words, more) = match (times.last(), times.get(times.len() / 2)) {
+        (Some(longest), Some(half)) => (
+            value(longest),
+            format!(
+                "at the longest from the heal of a fault until all nodes of {name} agree, in {}; half within {}",
+                format::plural(times.len() as u64, "scenario", "scenarios"),
+                value(half)
+            ),
+            never_in(never),
+        ),
+        _ if never > 0 => (
+            "never".to_owned(),
+            format!(
+                "after the heal of a fault all nodes of {name} agreed while they were watched, in {}",
+                format::plural(never as u64, "scenario", "scenarios")
+            ),
+            None,
+        ),
+        _ => return None,
+    };
     Some(Tile {
         label: "How soon again",
-        figure: times.last().map(value)?,
+        figure,
         kind: "",
-        words: format!(
-            "at the longest from the heal of a fault until all nodes of {} agree, in {}; half within {}",
-            format::one_line(subject, 80),
-            format::plural(times.len() as u64, "scenario", "scenarios"),
-            times.get(times.len() / 2).map(value)?
-        ),
-        more: never_in(never).into_iter().chain(beside).collect(),
+        words,
+        more: more.into_iter().chain(beside).collect(),
         link: "#faults",
     })
 }

@@ -81,6 +81,18 @@ fn a_run_of_faults_says_how_soon_all_agreed_again_and_not_how_soon_they_had_star
 }
 
 #[test]
+fn a_run_of_faults_after_which_nobody_ever_agreed_says_so() {
+    let mut results = sample();
+    results.measurements.clear();
+    for fault in &mut results.faults {
+        (fault.recovery_ms, fault.unrecovered_ms) = (None, Some(75_000.0));
+    }
+    let page = page(&results);
+    assert!(page.contains("How soon again") && page.contains("never"));
+    assert!(page.contains("agreed while they were watched, in "));
+}
+
+#[test]
 fn ids_are_unique_and_every_link_has_its_place() {
     let page = page(&sample());
     let ids = attributes(&page, "id");

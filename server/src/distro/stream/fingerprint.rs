@@ -6,36 +6,57 @@
 use std::fmt;
 
 use md5::{Digest as _, Md5};
+use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::java::double_text;
 use crate::naming::instance::Instance;
 
 /// A record: equal ones are the same in everything that is replicated.
-pub(super) fn of(instance: &Instance) -> u64 {
-    let mut digest = Md5::new();
-    // With its length before each part, so that no two records run together to the same bytes.
-    let mut part = |bytes: &[u8]| {
-        digest.update((bytes.len() as u64).to_le_bytes());
-        digest.update(bytes);
-    };
-    part(instance.ip.as_bytes());
-    part(&instance.port.to_le_bytes());
-    part(instance.cluster_name.as_bytes());
-    part(instance.service_name.as_bytes());
-    // As it travels: two spellings of one number must not differ.
-    part(double_text(instance.weight).as_bytes());
-    part(&[instance.healthy, instance.enabled, instance.ephemeral, instance.marked].map(u8::from));
-    for text in [&instance.instance_id, &instance.app, &instance.tenant] {
-        part(&[u8::from(text.is_some())]);
-        part(text.as_deref().unwrap_or_default().as_bytes());
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(super) fn of(instance: &Instance) -> Self {
+        let mut digest = Md5::new();
+        // With its length before each part, so that no two records run together to the same bytes.
+        let mut part = |bytes: &[u8]| {
+            digest.update((bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        };
+        part(instance.ip.as_bytes());
+        part(&instance.port.to_le_bytes());
+        part(instance.cluster_name.as_bytes());
+        part(instance.service_name.as_bytes());
+        // As it travels: two spellings of one number must not differ.
+        part(double_text(instance.weight).as_bytes());
+        part(&[instance.healthy, instance.enabled, instance.ephemeral, instance.marked].map(u8::from));
+        for text in [&instance.instance_id, &instance.app, &instance.tenant] {
+            part(&[u8::from(text.is_some())]);
+            part(text.as_deref().unwrap_or_default().as_bytes());
+        }
+        // Missing metadata becomes empty metadata on the way.
+        for (key, value) in instance.metadata.iter().flatten() {
+            part(key.as_bytes());
+            part(value.as_bytes());
+        }
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 16]>::from(digest.finalize());
+        Fingerprint(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
     }
-    // Missing metadata becomes empty metadata on the way.
-    for (key, value) in instance.metadata.iter().flatten() {
-        part(key.as_bytes());
-        part(value.as_bytes());
+}
+
+/// As it travels, here and below.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
     }
-    let [a, b, c, d, e, f, g, h, ..] = <[u8; 16]>::from(digest.finalize());
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Borrowed: a message has one per instance, and digits need no escapes.
+        let text = <&str>::deserialize(deserializer)?;
+        u64::from_str_radix(text, 16).map(Self).map_err(D::Error::custom)
+    }
 }
 
 /// A list, in whatever order.
@@ -45,16 +66,15 @@ pub(super) struct Digest {
     sum: u64,
 }
 
-impl FromIterator<u64> for Digest {
-    fn from_iter<T: IntoIterator<Item = u64>>(fingerprints: T) -> Self {
+impl FromIterator<Fingerprint> for Digest {
+    fn from_iter<T: IntoIterator<Item = Fingerprint>>(fingerprints: T) -> Self {
         fingerprints.into_iter().fold(Digest::default(), |digest, one| Digest {
             count: digest.count + 1,
-            sum: digest.sum.wrapping_add(one),
+            sum: digest.sum.wrapping_add(one.0),
         })
     }
 }
 
-/// As it travels.
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}-{:016x}", self.count, self.sum)
@@ -69,7 +89,7 @@ mod tests {
     fn everything_but_the_last_beat_counts() {
         let one = Instance { ip: "10.0.0.1".to_owned(), port: 80, ..Instance::default() };
         let same = [Instance { last_beat: 7, ..one.clone() }, Instance { metadata: None, ..one.clone() }];
-        assert!(same.iter().all(|other| of(other) == of(&one)));
+        assert!(same.iter().all(|other| Fingerprint::of(other) == Fingerprint::of(&one)));
         let metadata = |pairs: &[(&str, &str)]| {
             Some(pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
         };
@@ -90,7 +110,7 @@ mod tests {
             Instance { metadata: metadata(&[("c", "d"), ("a", "b")]), ..one.clone() },
             Instance { metadata: metadata(&[("ab", ""), ("c", "d")]), ..one.clone() },
         ];
-        let mut all: Vec<u64> = others.iter().chain([&one]).map(of).collect();
+        let mut all: Vec<_> = others.iter().chain([&one]).map(Fingerprint::of).collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), others.len() + 1);
@@ -98,7 +118,7 @@ mod tests {
 
     #[test]
     fn order_does_not_count_but_number_does() {
-        let digest = |list: &[u64]| list.iter().copied().collect::<Digest>();
+        let digest = |list: &[u64]| list.iter().copied().map(Fingerprint).collect::<Digest>();
         assert_eq!(digest(&[1, 2, 3]), digest(&[3, 1, 2]));
         assert_ne!(digest(&[1, 2]), digest(&[3]));
         assert_eq!(digest(&[u64::MAX, 2]).to_string(), "2-0000000000000001");

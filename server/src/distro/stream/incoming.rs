@@ -12,7 +12,7 @@ use super::super::datum::RawInstance;
 use super::super::merge::{self, Trust};
 use super::super::receive::Sender;
 use super::Answer;
-use super::fingerprint::{self, Digest};
+use super::fingerprint::{Digest, Fingerprint};
 use crate::clock::now_ms;
 use crate::naming::changes::Change;
 use crate::naming::instance::{Instance, InstanceKey};
@@ -39,9 +39,9 @@ struct Entry {
     gone: Vec<Gone>,
     /// From whom was responsible: its last beats were got by itself since then, ms since the epoch.
     heard: Option<i64>,
-    /// With the digest only: these last beats, ms since the epoch, by fingerprint.
+    /// With the digest only: these last beats, ms since the epoch.
     #[serde(default)]
-    beats: HashMap<String, i64>,
+    beats: HashMap<Fingerprint, i64>,
 }
 
 #[derive(Deserialize)]
@@ -59,8 +59,8 @@ struct Since {
     base: String,
     /// Digest of the list after.
     result: String,
-    /// Fingerprints of the records that are gone, those that were replaced among them.
-    removed: Vec<String>,
+    /// The records that are gone, those that were replaced among them.
+    removed: Vec<Fingerprint>,
 }
 
 /// The sessions peers send in.
@@ -144,11 +144,10 @@ impl Distro {
         let Some(service) = self.registry.get(&id) else { return false };
         // A service that is removed at this moment is empty, and changes never begin with an empty list.
         let applied = self.registry.update(&service, |state| {
-            let applied = apply_changes(state, put, &since, trust);
+            let applied = apply_changes(state, put, &since, &entry.beats, trust);
             if applied != Applied::Not {
                 // None of these is in the list any more.
                 merge::remove(state, gone, now);
-                take_beats(state, &entry.beats);
                 if let Some(since) = heard {
                     state.heard.told(since, now);
                 }
@@ -160,18 +159,6 @@ impl Distro {
             self.received(&id);
         }
         applied
-    }
-}
-
-/// Never turns a beat back: what we heard ourselves may be newer.
-fn take_beats(state: &mut ServiceState, beats: &HashMap<String, i64>) {
-    if beats.is_empty() {
-        return;
-    }
-    for one in state.ephemeral.values_mut() {
-        if let Some(beat) = beats.get(&format!("{:016x}", fingerprint::of(one))) {
-            one.last_beat = one.last_beat.max(*beat);
-        }
     }
 }
 
@@ -190,28 +177,36 @@ enum Applied {
 }
 
 /// All of it or nothing.
-fn apply_changes(state: &mut ServiceState, put: Vec<Instance>, since: &Since, trust: Trust) -> Applied {
+fn apply_changes(
+    state: &mut ServiceState,
+    put: Vec<Instance>,
+    since: &Since,
+    beats: &HashMap<Fingerprint, i64>,
+    trust: Trust,
+) -> Applied {
     if !state.has_datum {
         return Applied::Not;
     }
-    let ours: Vec<(u64, &InstanceKey)> =
-        state.ephemeral.iter().map(|(key, instance)| (fingerprint::of(instance), key)).collect();
-    let digest = ours.iter().map(|(one, _)| *one).collect::<Digest>().to_string();
+    let prints: Vec<Fingerprint> = state.ephemeral.values().map(Fingerprint::of).collect();
+    let digest = prints.iter().copied().collect::<Digest>().to_string();
     if digest == since.result {
+        for (one, print) in state.ephemeral.values_mut().zip(&prints) {
+            if let Some(beat) = beats.get(print) {
+                // Never back: what we heard ourselves may be newer.
+                one.last_beat = one.last_beat.max(*beat);
+            }
+        }
         return Applied::Before;
     }
     // Changes say nothing to a list that is to be merged.
     if digest != since.base || !matches!(trust, Trust::Owner { .. }) {
         return Applied::Not;
     }
-    let Some(removed) =
-        since.removed.iter().map(|text| u64::from_str_radix(text, 16).ok()).collect::<Option<HashSet<u64>>>()
-    else {
-        return Applied::Not;
-    };
+    let removed: HashSet<_> = since.removed.iter().collect();
+    let ours = prints.iter().zip(state.ephemeral.keys());
     let put: IndexMap<InstanceKey, Instance> = put.into_iter().map(|instance| (instance.key(), instance)).collect();
-    let (gone, kept): (Vec<_>, Vec<_>) = ours.into_iter().partition(|(one, _)| removed.contains(one));
-    let result: Digest = kept.iter().map(|(one, _)| *one).chain(put.values().map(fingerprint::of)).collect();
+    let (gone, kept): (Vec<_>, Vec<_>) = ours.partition(|(one, _)| removed.contains(one));
+    let result: Digest = kept.iter().map(|(one, _)| **one).chain(put.values().map(Fingerprint::of)).collect();
     let usable = |key: &InstanceKey| !key.ip.is_empty() && cluster_name_syntax(&key.cluster).is_ok();
     // A record that is put beside the kept one of the same instance would make the digest right and the list wrong.
     let doubled = kept.iter().any(|(_, key)| put.contains_key(*key));

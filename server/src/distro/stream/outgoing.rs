@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::super::datum;
 use super::Answer;
-use super::fingerprint::{self, Digest};
+use super::fingerprint::{Digest, Fingerprint};
 use crate::naming::instance::{Instance, InstanceKey};
 use crate::naming::registry::Registry;
 use crate::naming::service::ServiceId;
 
 /// Fingerprints of a list.
-type Base = HashSet<u64>;
+type Base = HashSet<Fingerprint>;
 
 /// What a peer has of a service.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Outgoing {
             let (how, at) = (how(id), Instant::now());
             let told =
                 self.told.get(id).filter(|told| how == How::Changes && received(id).is_none_or(|at| at < told.at));
-            let list: Vec<_> = state.ephemeral.values().map(|one| (fingerprint::of(one), one)).collect();
+            let list: Vec<_> = state.ephemeral.values().map(|one| (Fingerprint::of(one), one)).collect();
             let now: Base = list.iter().map(|(one, _)| *one).collect();
             if told.is_some_and(|told| told.list == now) && !self.unsure.contains(id) {
                 continue;
@@ -172,7 +172,7 @@ impl Outgoing {
 fn write_entry<'a>(
     out: &mut Vec<u8>,
     id: &ServiceId,
-    list: &[(u64, &Instance)],
+    list: &[(Fingerprint, &Instance)],
     sets: Option<(&Base, &Base)>,
     gone: impl Iterator<Item = (&'a InstanceKey, i64)>,
     heard: Option<i64>,
@@ -188,7 +188,7 @@ fn write_entry<'a>(
         let result: Digest = list.iter().map(|(one, _)| *one).collect();
         let _ = write!(out, ",\"since\":{{\"base\":\"{base}\",\"result\":\"{result}\",\"removed\":[");
         for (index, removed) in told.difference(now).enumerate() {
-            let _ = write!(out, "{}\"{removed:016x}\"", if index == 0 { "" } else { "," });
+            let _ = write!(out, "{}\"{removed}\"", if index == 0 { "" } else { "," });
         }
         out.extend_from_slice(b"]}");
     }
@@ -215,7 +215,7 @@ fn write_entry<'a>(
             out.extend_from_slice(b",\"beats\":{");
             for (index, (fingerprint, one)) in list.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
-                let _ = write!(out, "{comma}\"{fingerprint:016x}\":{}", one.last_beat);
+                let _ = write!(out, "{comma}\"{fingerprint}\":{}", one.last_beat);
             }
             out.push(b'}');
         }

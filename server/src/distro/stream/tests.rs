@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use super::super::hand_over::Offers;
 use super::super::receive::Sender;
 use super::super::{load, verify};
+use super::Answer;
+use super::fingerprint::Fingerprint;
 use super::outgoing::{How, Message, Outcome, Outgoing};
-use super::{Answer, fingerprint};
 use crate::cluster::conf::Entry;
 use crate::cluster::member::Member;
 use crate::naming::changes::{Change, Changes};
@@ -131,7 +132,7 @@ struct World {
     answers: Vec<(usize, u64, Answer)>,
     requests: u64,
     /// Every state of every service's list at its owner, and how far each node has come in it.
-    history: HashMap<ServiceId, Vec<Vec<u64>>>,
+    history: HashMap<ServiceId, Vec<Vec<Fingerprint>>>,
     reached: HashMap<(usize, ServiceId), usize>,
     /// Nobody but the owners writes, so that lists may be held against their history.
     undisturbed: bool,
@@ -158,9 +159,9 @@ fn node(index: usize) -> Arc<Node> {
     node
 }
 
-fn list(node: &Node, id: &ServiceId) -> Vec<u64> {
+fn list(node: &Node, id: &ServiceId) -> Vec<Fingerprint> {
     let Some(service) = node.registry.get(id) else { return Vec::new() };
-    let mut list: Vec<u64> = service.read().ephemeral.values().map(fingerprint::of).collect();
+    let mut list: Vec<_> = service.read().ephemeral.values().map(Fingerprint::of).collect();
     list.sort_unstable();
     list
 }
