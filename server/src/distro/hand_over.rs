@@ -31,6 +31,10 @@ use crate::naming::service::ServiceId;
 /// (compat/spec/distro.md §7.3).
 pub(super) const RING_SETTLES: Duration = Duration::from_secs(2);
 
+/// How long the heir's own list may be from before it had ours, once it has that: one was under way then, and while
+/// everybody offers everything it takes its time.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
 /// A list that is offered to its heir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offer {
@@ -88,6 +92,8 @@ struct State {
     number: u64,
     /// By heir; what has not arrived.
     offers: HashMap<String, Offers>,
+    /// By heir; when what was offered last has arrived.
+    arrived: HashMap<String, HashMap<ServiceId, Instant>>,
 }
 
 impl HandOver {
@@ -108,7 +114,11 @@ impl HandOver {
         let state = self.state.lock();
         // The ring has moved a moment ago, and what that means was not worked out yet.
         let unsettled = state.ring.as_ref().is_some_and(|known| known != ring);
-        unsettled || state.offers.get(heir).is_some_and(|offers| offers.contains_key(id))
+        let is_under_way = || {
+            let arrived = state.arrived.get(heir).and_then(|arrived| arrived.get(id));
+            arrived.is_some_and(|at| at.elapsed() < UNDER_WAY)
+        };
+        unsettled || state.offers.get(heir).is_some_and(|offers| offers.contains_key(id)) || is_under_way()
     }
 
     /// Keeps those offers to whom `understood` holds, and has the others looked at.
@@ -128,10 +138,13 @@ impl HandOver {
 
     /// What was `sent` of these has arrived, or they are gone here.
     pub(super) fn done<'a>(&self, heir: &str, sent: &Offers, ids: impl Iterator<Item = &'a ServiceId>) {
-        if let Some(offers) = self.state.lock().offers.get_mut(heir) {
+        let mut state = self.state.lock();
+        let State { offers, arrived, .. } = &mut *state;
+        if let Some(offers) = offers.get_mut(heir) {
             for id in ids {
                 if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.number == sent.number)) {
                     offers.swap_remove(id);
+                    arrived.entry(heir.to_owned()).or_default().insert(id.clone(), Instant::now());
                 }
             }
         }
@@ -191,6 +204,7 @@ impl Distro {
         let number = state.number;
         // What did not arrive before the ring moved again is of no use to whom it was for.
         state.offers.retain(|heir, _| now.contains(heir));
+        state.arrived.values_mut().for_each(|arrived| arrived.retain(|_, at| at.elapsed() < UNDER_WAY));
         for service in self.registry.services() {
             let id = service.id();
             let (former, heir) = (before.owner(&id.name), now.owner(&id.name));
@@ -224,6 +238,22 @@ impl Distro {
             } else {
                 self.members.is_tandem(heir)
             }
+    }
+
+    /// How a Tandem peer is told a service that changed or is offered to it; nothing when that is for another one.
+    pub(super) fn how_told(&self, peer: &str, id: &ServiceId, offers: &Offers) -> Option<How> {
+        if let Some(offer) = offers.get(id) {
+            return Some(offer.how());
+        }
+        if self.responsible(&id.name) {
+            return Some(How::Changes);
+        }
+        let ring = self.members.ring();
+        let third = ring.owner(&id.name).filter(|owner| *owner != peer);
+        // It was offered the list, and tells the others what comes of it.
+        let tells = third.is_some_and(|owner| self.members.stream_version(owner).is_some());
+        // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
+        (!tells).then_some(How::Whole { hands_over: false })
     }
 
     /// What is to be handed over to this peer, once it has said what it is.

@@ -178,12 +178,7 @@ impl Peer {
         let distro = Arc::clone(&self.distro);
         self.offers = distro.offers_to(&self.address);
         let offers = &self.offers;
-        // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
-        let how = |id: &ServiceId| match offers.get(id) {
-            Some(offer) => offer.how(),
-            None if distro.responsible(&id.name) => How::Changes,
-            None => How::Whole { hands_over: false },
-        };
+        let how = |id: &ServiceId| distro.how_told(&self.address, id, offers);
         let limits = (distro.settings.batch_sync_key_count.max(1), REQUEST_BYTES_MAX);
         self.outgoing.next(&distro.registry, self.pending.iter(), limits, how, |id| distro.receipt(id))
     }

@@ -280,11 +280,8 @@ impl World {
         }
         let offers = distro.hand_over.offers(self.nodes[link.to].members.self_address());
         link.pending.extend(offers.keys().cloned());
-        let how = |id: &ServiceId| match offers.get(id) {
-            Some(offer) => offer.how(),
-            None if distro.responsible(&id.name) => How::Changes,
-            None => How::Whole { hands_over: false },
-        };
+        let peer = self.nodes[link.to].members.self_address();
+        let how = |id: &ServiceId| distro.how_told(peer, id, &offers);
         if link.waiting.is_some() || link.pending.is_empty() {
             return;
         }
