@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::datum::{self, MapWriter, read_map};
-use super::merge::{Merged, Trust, merge};
+use super::merge::{Merged, Trust, merge, remove};
 use super::{Distro, checksum};
 use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
@@ -213,6 +213,20 @@ impl Distro {
                 (merged, Change { ephemeral_peer: true, ephemeral_local, ..Change::default() })
             },
         )
+    }
+
+    /// An instance was deregistered at its owner, at this time or later, ms since the epoch.
+    pub fn departed(&self, id: &ServiceId, key: InstanceKey, at: i64) {
+        let Some(service) = self.registry.get(id) else {
+            self.registry.removed_from_absent(id, &key);
+            return;
+        };
+        self.registry.update(&service, |state| {
+            let before = state.ephemeral.len();
+            remove(state, vec![(key, at)], now_ms());
+            let ephemeral_peer = state.ephemeral.len() < before;
+            ((), Change { ephemeral_peer, ..Change::default() })
+        });
     }
 
     /// The lists of these keys as far as they exist, `GET /distro/datum` (§6.3).

@@ -22,7 +22,7 @@ use super::back::unless_back;
 use super::datum::MapWriter;
 use super::hand_over::{Offers, RING_SETTLES};
 use super::peer_client::PeerError;
-use super::stream::outgoing::{How, Message, Outcome, Outgoing};
+use super::stream::outgoing::{Message, Outcome, Outgoing};
 use crate::cluster::ring::Ring;
 use crate::flaw::{Flaw, is_broken};
 use crate::naming::changes::{Change, Changes};

@@ -10,6 +10,7 @@ use super::error_page;
 use super::instance_beat;
 use super::request::Request;
 use super::response::{JSON, Response};
+use crate::clock::now_ms;
 use crate::cluster::member::Member;
 use crate::distro::beats::Beat;
 use crate::distro::peer_client::PeerError;
@@ -57,12 +58,14 @@ pub async fn filter(node: &Arc<Node>, request: &Request, sent_name: Option<&str>
     if let Some(answer) = in_batch(node, request, &owner).await {
         return Filtered::Answered(answer);
     }
+    let began = now_ms();
     let answer = hand_on(node, request, sent_name, &owner).await;
     if is_finished_here(node, request, &owner, &answer) {
         return Filtered::AlsoHere;
     }
     let answer = answer.unwrap_or_else(|error| failed(&owner, &error, &request.path));
     if answer.status == 200 {
+        forget_departed(node, request, &owner, began);
         look_after(node, request).await;
     }
     Filtered::Answered(answer)
@@ -100,6 +103,18 @@ async fn look_after(node: &Arc<Node>, request: &Request) {
     }
     if let Some(raft) = node.raft.get().filter(|raft| persistent || raft.holds(&id)) {
         raft.look().await;
+    }
+}
+
+/// An instance was deregistered at an official member, at this time or later (ms since the epoch). That one tells us
+/// seconds afterwards, or never when it dies first or waits for somebody who is dead; who becomes responsible meanwhile
+/// would bring the instance back everywhere, although it said `ok` itself.
+fn forget_departed(node: &Node, request: &Request, owner: &str, at: i64) {
+    if request.method != Method::DELETE || node.members.is_tandem(owner) {
+        return;
+    }
+    if let Some((id, key)) = super::instance::deregistered(node, request) {
+        node.distro.departed(&id, key, at);
     }
 }
 

@@ -207,6 +207,13 @@ fn deregister<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     })
 }
 
+/// The ephemeral instance that a request is to deregister.
+pub(super) fn deregistered(node: &Node, request: &Request) -> Option<(ServiceId, InstanceKey)> {
+    let is_meant = matches!(request.path.as_str(), "/v1/ns/instance" | "/v1/ns/api");
+    let instance = address(node, &request.params).ok().filter(|it| is_meant && it.ephemeral)?;
+    Some((service_id(&request.params).ok()?, instance.key()))
+}
+
 fn detail<'a>(node: &'a Arc<Node>, request: &'a Request) -> Answer<'a> {
     Box::pin(async {
         let params = &request.params;

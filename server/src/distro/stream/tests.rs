@@ -12,7 +12,7 @@ use super::super::receive::Sender;
 use super::super::{load, verify};
 use super::Answer;
 use super::fingerprint::Fingerprint;
-use super::outgoing::{How, Message, Outcome, Outgoing};
+use super::outgoing::{Message, Outcome, Outgoing};
 use crate::cluster::conf::Entry;
 use crate::cluster::member::Member;
 use crate::naming::changes::{Change, Changes};

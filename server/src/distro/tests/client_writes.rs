@@ -31,6 +31,30 @@ async fn a_write_at_any_node_is_taken_by_the_owner_and_seen_by_all() {
     eventually("one gone everywhere", SOON, || (0..3).all(|node| sees(&cluster, node, &id, &[10]))).await;
 }
 
+/// Its list says so seconds later, or never: who becomes responsible before would bring the instance back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deregistered_at_an_official_owner_is_gone_here_as_well() {
+    let (official, _heads) = headers::listener().await;
+    let cluster = Cluster::start(1).await;
+    let (node, at) = (cluster.node(0), cluster.addresses[0]);
+    let port = official.rsplit_once(':').unwrap().1.parse().unwrap();
+    let entry = |port| Entry { host: "127.0.0.1".to_owned(), port };
+    node.members.replace(&[entry(at.port()), entry(port)]);
+    let owned = |name: &String| !node.members.responsible(name, true);
+    let name = (0..).map(|n| format!("DEFAULT_GROUP@@official{n}")).find(owned).unwrap();
+    let id = ServiceId::new("public", name);
+    for port in 1..=2 {
+        register(node, &id, port);
+    }
+    let answer = call(at, "DELETE", &query(&id, 1), &[], "").await;
+    assert_eq!((answer.0, answer.2.as_str()), (200, "ok"));
+    assert!(sees(&cluster, 0, &id, &[2]));
+    assert!(node.registry.remembers_removal(&id, &instance(1).key()));
+    // Only what was told to be gone: a heartbeat, or a registration, is for the owner alone.
+    assert_eq!(call(at, "POST", &query(&id, 3), &[], "").await.2, "ok");
+    assert!(sees(&cluster, 0, &id, &[2]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d22_forms_and_beats_are_handed_on_with_their_text_intact() {
     let cluster = Cluster::start(2).await;

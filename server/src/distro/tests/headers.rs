@@ -7,7 +7,7 @@ use super::*;
 use crate::distro::peer_client::PeerClient;
 
 /// Answers every request with `ok`; the heads come out of the channel.
-async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+pub(super) async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (heads, received) = tokio::sync::mpsc::unbounded_channel();
