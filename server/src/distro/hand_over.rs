@@ -140,12 +140,14 @@ impl HandOver {
     pub(super) fn done<'a>(&self, heir: &str, sent: &Offers, ids: impl Iterator<Item = &'a ServiceId>) {
         let mut state = self.state.lock();
         let State { offers, arrived, .. } = &mut *state;
-        if let Some(offers) = offers.get_mut(heir) {
-            for id in ids {
-                if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.number == sent.number)) {
-                    offers.swap_remove(id);
-                    arrived.entry(heir.to_owned()).or_default().insert(id.clone(), Instant::now());
-                }
+        if let Some(arrived) = arrived.get_mut(heir) {
+            arrived.retain(|_, at| at.elapsed() < UNDER_WAY);
+        }
+        let Some(offers) = offers.get_mut(heir) else { return };
+        for id in ids {
+            if sent.get(id).is_some_and(|sent| offers.get(id).is_some_and(|offer| offer.number == sent.number)) {
+                offers.swap_remove(id);
+                arrived.entry(heir.to_owned()).or_default().insert(id.clone(), Instant::now());
             }
         }
     }
@@ -204,7 +206,7 @@ impl Distro {
         let number = state.number;
         // What did not arrive before the ring moved again is of no use to whom it was for.
         state.offers.retain(|heir, _| now.contains(heir));
-        state.arrived.values_mut().for_each(|arrived| arrived.retain(|_, at| at.elapsed() < UNDER_WAY));
+        state.arrived.retain(|heir, _| now.contains(heir));
         for service in self.registry.services() {
             let id = service.id();
             let (former, heir) = (before.owner(&id.name), now.owner(&id.name));

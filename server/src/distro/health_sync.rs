@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::Distro;
+use super::peer_client::PeerError;
 use super::per_peer::PerPeer;
+use super::receive::PullError;
 use crate::naming::changes::Change;
 use crate::naming::service::ServiceId;
 
@@ -142,6 +144,20 @@ impl Distro {
         true
     }
 
+    /// What another node serves of a service, as health by address; nothing when it does not know the service.
+    pub(super) async fn served(
+        &self,
+        source: &str,
+        id: &ServiceId,
+    ) -> Result<Option<HashMap<String, bool>>, PullError> {
+        match self.client.statuses(source, &id.namespace, &id.name).await {
+            Ok(body) => Ok(Some(flags(&serde_json::from_slice::<Statuses>(&body)?.ips))),
+            // With 500 or 404, by the order of its class path (compat/spec/config-auth-console.md §0).
+            Err(PeerError::Status(_, text)) if text.starts_with("caused: service: ") => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Sets the flags of a service as another node has them; what that one does not know is unhealthy. The cluster
     /// of an instance does not enter.
     fn apply_statuses(&self, id: &ServiceId, flags: &HashMap<String, bool>) {
@@ -162,11 +178,9 @@ impl Distro {
 async fn pull(distro: Arc<Distro>, source: String, id: ServiceId) {
     let Ok(_slot) = distro.pulls.slots.acquire().await else { return };
     distro.pulls.waiting.lock().remove(&id);
-    match distro.client.statuses(&source, &id.namespace, &id.name).await {
-        Ok(body) => match serde_json::from_slice::<Statuses>(&body) {
-            Ok(statuses) => distro.apply_statuses(&id, &flags(&statuses.ips)),
-            Err(error) => tracing::warn!(source, service = %id.name, %error, "health flags cannot be read"),
-        },
+    match distro.served(&source, &id).await {
+        Ok(Some(flags)) => distro.apply_statuses(&id, &flags),
+        Ok(None) => {}
         Err(error) => tracing::debug!(source, service = %id.name, %error, "no health flags"),
     }
 }

@@ -10,6 +10,7 @@
 //! - `merge`: what becomes of our list when a peer's arrives
 //! - [`verify`]: checksums of owned lists go to every peer every 5 s
 //! - [`receive`]: what peers send and ask for
+//! - `compare`: what a peer's checksums say of our lists
 //! - [`load`]: the snapshot at start
 //! - [`health_sync`]: health flags, which official nodes take from nowhere else
 //! - [`subscribers`]: consumers the other members know
@@ -37,6 +38,7 @@ use peer_client::PeerClient;
 mod back;
 pub mod beats;
 pub mod checksum;
+mod compare;
 pub mod datum;
 mod hand_on;
 mod hand_over;

@@ -1,16 +1,14 @@
 //! What peers send and ask for (compat/spec/distro.md §8). Everything is applied before it is answered, so a peer
 //! that got its answer knows that readers here see its change.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use indexmap::IndexMap;
 use tokio::time::Instant;
 
+use super::Distro;
 use super::datum::{self, MapWriter, read_map};
 use super::merge::{Merged, Trust, merge, remove};
-use super::{Distro, checksum};
 use crate::clock::now_ms;
 use crate::cluster::ring::Ring;
 use crate::java;
@@ -21,9 +19,7 @@ use crate::naming::service::{ServiceId, ServiceState};
 use crate::naming::validate::{cluster_name_syntax, group_of, service_name_syntax};
 
 /// Keys asked for in one pull.
-const PULL_KEYS_MAX: usize = 1000;
-/// A Tandem peer's checksums say nothing about lists that arrived this recently: they may have been computed before.
-const RECENT: Duration = Duration::from_secs(5);
+pub(super) const PULL_KEYS_MAX: usize = 1000;
 
 /// Whoever is silent for too long is called unhealthy by its owner within this, ms: two looks at it.
 const UNHEALTHY_WITHIN_MS: i64 = 2 * expiry::PERIOD.as_millis() as i64;
@@ -262,101 +258,8 @@ impl Distro {
         writer.finish()
     }
 
-    /// Compares a peer's checksums with ours; pulls what differs, drops what it no longer has (§8.3). Returns when
-    /// that is done.
-    pub async fn receive_checksums(&self, source: &str, checksums: IndexMap<String, String>, sender: Sender<'_>) {
-        if !self.verifying.lock().insert(source.to_owned()) {
-            return;
-        }
-        // Given back however this ends; a peer may hang up at any await.
-        let _done = Verifying { distro: self, source };
-        let Some(differing) = self.compare(source, &checksums, sender) else { return };
-        for keys in differing.chunks(PULL_KEYS_MAX) {
-            if let Err(error) = self.pull(source, keys, sender).await {
-                tracing::warn!(source, keys = keys.len(), %error, "lists that differ could not be pulled");
-                return;
-            }
-        }
-    }
-
-    /// Keys to pull, after the removals; `None` when the message must be ignored.
-    pub(super) fn compare(
-        &self,
-        source: &str,
-        checksums: &IndexMap<String, String>,
-        sender: Sender<'_>,
-    ) -> Option<Vec<String>> {
-        let tandem = sender != Sender::Official;
-        let mut differing = Vec::new();
-        let mut named = HashSet::with_capacity(checksums.len());
-        for (key, theirs) in checksums {
-            let Some(id) = datum::service_of(key) else { continue };
-            if self.responsible(&id.name) {
-                if !tandem {
-                    // The official rule: the views of the cluster differ, nothing in the message can be trusted.
-                    tracing::debug!(source, key, "checksum of a key of our own: message ignored");
-                    return None;
-                }
-                continue;
-            }
-            if self.checksum_of(&id).as_ref() != Some(theirs) {
-                differing.push(key.clone());
-            }
-            named.insert(id);
-        }
-        let agreed = match sender {
-            Sender::Official => true,
-            Sender::Tandem { ring, .. } => ring == self.ring_text(),
-        };
-        if agreed {
-            self.drop_unnamed(source, &named, tandem);
-        }
-        Some(differing)
-    }
-
-    fn checksum_of(&self, id: &ServiceId) -> Option<String> {
-        let service = self.registry.get(id)?;
-        let state = service.read();
-        state.has_datum.then(|| checksum::checksum(state.ephemeral.values()))
-    }
-
-    /// Empties the lists that belong to `source` and that it does not have. Official nodes of 1.4.1 go on serving
-    /// them (§8.4).
-    fn drop_unnamed(&self, source: &str, named: &HashSet<ServiceId>, tandem: bool) {
-        let ring = self.members.ring();
-        for service in self.registry.services() {
-            let id = service.id();
-            if ring.owner(&id.name) != Some(source) || named.contains(id) || !service.read().has_datum {
-                continue;
-            }
-            if tandem && self.receipt(id).is_some_and(|at| at.elapsed() < RECENT) {
-                continue;
-            }
-            if tandem && !service.read().ephemeral.is_empty() {
-                // It became responsible without ever having it: a Tandem node keeps an emptied list for minutes, so
-                // that it was emptied would have been heard. Offered instead of dropped.
-                self.registry.update(&service, |_| ((), Change { ephemeral_local: true, ..Change::default() }));
-                continue;
-            }
-            tracing::info!(service = %id.name, source, "dropped: the responsible node no longer has it");
-            self.receipts.lock().remove(id);
-            // One that was empty already, its owner has cleaned away.
-            let idle =
-                |state: &ServiceState| !state.declared && state.ephemeral.is_empty() && state.persistent.is_empty();
-            if self.registry.remove_if(id, idle).is_some() {
-                continue;
-            }
-            self.registry.update(&service, |state| {
-                merge(state, Vec::new(), Vec::new(), Trust::Owner { tells: tandem }, now_ms());
-                state.has_datum = false;
-                state.last_modified = now_ms();
-                ((), Change { ephemeral_peer: true, ..Change::default() })
-            });
-        }
-    }
-
     /// Pulls lists from their owner.
-    async fn pull(&self, source: &str, keys: &[String], sender: Sender<'_>) -> Result<(), PullError> {
+    pub(super) async fn pull(&self, source: &str, keys: &[String], sender: Sender<'_>) -> Result<(), PullError> {
         let before = self.receipts_of(keys);
         let body = self.client.datum(source, keys).await?;
         self.take_pulled(&body, &before, sender)?;
@@ -396,22 +299,11 @@ impl Distro {
     }
 }
 
+/// Why nothing was pulled.
 #[derive(Debug, thiserror::Error)]
-enum PullError {
+pub(super) enum PullError {
     #[error(transparent)]
     Peer(#[from] super::peer_client::PeerError),
     #[error("the answer cannot be read: {0}")]
     Json(#[from] serde_json::Error),
-}
-
-/// A peer's checksums are being worked through until this is dropped.
-struct Verifying<'a> {
-    distro: &'a Distro,
-    source: &'a str,
-}
-
-impl Drop for Verifying<'_> {
-    fn drop(&mut self) {
-        self.distro.verifying.lock().remove(self.source);
-    }
 }

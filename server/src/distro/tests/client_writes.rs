@@ -35,14 +35,8 @@ async fn a_write_at_any_node_is_taken_by_the_owner_and_seen_by_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deregistered_at_an_official_owner_is_gone_here_as_well() {
     let (official, _heads) = headers::listener().await;
-    let cluster = Cluster::start(1).await;
+    let (cluster, id) = headers::beside(&official).await;
     let (node, at) = (cluster.node(0), cluster.addresses[0]);
-    let port = official.rsplit_once(':').unwrap().1.parse().unwrap();
-    let entry = |port| Entry { host: "127.0.0.1".to_owned(), port };
-    node.members.replace(&[entry(at.port()), entry(port)]);
-    let owned = |name: &String| !node.members.responsible(name, true);
-    let name = (0..).map(|n| format!("DEFAULT_GROUP@@official{n}")).find(owned).unwrap();
-    let id = ServiceId::new("public", name);
     for port in 1..=2 {
         register(node, &id, port);
     }

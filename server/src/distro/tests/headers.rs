@@ -8,12 +8,21 @@ use crate::distro::peer_client::PeerClient;
 
 /// Answers every request with `ok`; the heads come out of the channel.
 pub(super) async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    answering("200", "ok").await
+}
+
+/// The same with another answer.
+pub(super) async fn answering(
+    status: &'static str,
+    answer: &'static str,
+) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let answer = format!("HTTP/1.1 {status} \r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (heads, received) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let heads = heads.clone();
+            let (heads, answer) = (heads.clone(), answer.clone());
             tokio::spawn(async move {
                 let mut text = Vec::new();
                 while stream.read_buf(&mut text).await.unwrap() > 0 {
@@ -22,7 +31,7 @@ pub(super) async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<
                     let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
                     if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
                         heads.send(head.to_owned()).unwrap();
-                        stream.write_all(b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                        stream.write_all(answer.as_bytes()).await.unwrap();
                         text.clear();
                     }
                 }
@@ -30,6 +39,19 @@ pub(super) async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<
         }
     });
     (address, received)
+}
+
+/// A node beside an official one at this address, and a service of which that one is responsible.
+pub(super) async fn beside(official: &str) -> (Cluster, ServiceId) {
+    let cluster = Cluster::start(1).await;
+    let entry = |port| Entry { host: "127.0.0.1".to_owned(), port };
+    let port = official.rsplit_once(':').unwrap().1.parse().unwrap();
+    let members = &cluster.node(0).members;
+    members.replace(&[entry(cluster.addresses[0].port()), entry(port)]);
+    let name =
+        (0..).map(|n| format!("DEFAULT_GROUP@@official{n}")).find(|name| !members.responsible(name, true)).unwrap();
+    let id = ServiceId::new("public", name);
+    (cluster, id)
 }
 
 /// First line, and the others sorted: their order means nothing. `Accept: */*` is what leaving it out means.

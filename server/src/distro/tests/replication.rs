@@ -1,7 +1,10 @@
 //! Changes, failures and restarts.
 
+use indexmap::IndexMap;
+
 use super::*;
 use crate::cluster::member::Outcome;
+use crate::distro::receive::Sender;
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -194,4 +197,28 @@ async fn what_was_written_while_the_owner_was_cut_off_survives_its_return() {
     // And the checksums of the owner do not take it back.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!((0..3).all(|node| seen(cluster.node(node), &id) == both));
+}
+
+/// Those of 1.4.1 lose lists from what they compare and go on serving them (§8.4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_official_owner_does_not_name_is_kept_as_far_as_it_serves_it() {
+    let both = Some(vec![(1, true), (2, true)]);
+    for (status, body, left) in [
+        ("200", r#"{"ips":["10.0.0.1:2_true"]}"#, Some(vec![(2, true)])),
+        ("200", r#"{"ips":[]}"#, None),
+        ("500", "caused: service: DEFAULT_GROUP@@x not found.;", None),
+        ("503", "not ready", both.clone()),
+        ("200", "ok", both),
+    ] {
+        let (official, mut heads) = headers::answering(status, body).await;
+        let (cluster, id) = headers::beside(&official).await;
+        for port in 1..=2 {
+            register(cluster.node(0), &id, port);
+        }
+        cluster.node(0).distro.receive_checksums(&official, IndexMap::new(), Sender::Official).await;
+        assert_eq!(seen(cluster.node(0), &id), left, "{status} {body}");
+        let asked =
+            std::iter::from_fn(|| heads.try_recv().ok()).any(|head| head.contains("/v1/ns/instance/statuses?key="));
+        assert!(asked, "{status} {body}");
+    }
 }
