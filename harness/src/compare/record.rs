@@ -115,7 +115,10 @@ impl Record {
 
     /// Adds a cluster that was started.
     pub fn target(&mut self, cluster: &Cluster) {
-        self.targets.push(described(cluster));
+        // One that is started again is the same.
+        if !self.targets.iter().any(|it| it.target == cluster.target) {
+            self.targets.push(described(cluster));
+        }
     }
 
     /// Adds clusters that were started elsewhere and are gone.

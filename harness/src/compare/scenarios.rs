@@ -1,5 +1,6 @@
-//! Fault scenarios at clusters that stay: every scenario at all targets before the next one, side by side where nothing
-//! short is measured. A cluster that does not become usable again is started anew.
+//! Fault scenarios at clusters that stay. First those in which something short is measured, at one target after the other
+//! while no other one runs; then every other scenario at all targets before the next one, side by side. A cluster that
+//! does not become usable again is started anew.
 
 use std::time::Duration;
 
@@ -69,61 +70,56 @@ pub async fn run<P: Parts>(
     told: impl Fn(&Done),
 ) -> Result<(Results, Ending, Vec<Done>)> {
     let (began, mut record, mut all) = (Instant::now(), Record::begin(plan), Vec::new());
-    let mut seats = Vec::new();
-    for target in &plan.targets {
-        match launch(parts, target, stop, progress).await {
-            Ok(seat) => {
-                seat.cluster.iter().for_each(|it| record.target(it));
-                seats.push(seat);
+    let (alone, together): (Vec<_>, Vec<_>) = how.scenarios.iter().enumerate().partition(|(_, it)| it.needs.alone);
+    // Not even idle nodes of others run beside what is measured in milliseconds: six of them are much for two processors.
+    let rounds = plan.targets.chunks(1).map(|target| (target, &alone, "logs/alone"));
+    let mut has_started = false;
+    for (targets, scenarios, logs) in rounds.chain([(plan.targets.as_slice(), &together, "logs")]) {
+        if scenarios.is_empty() || stop.is_cancelled() {
+            continue;
+        }
+        let mut seats = take_seats(targets, plan.require_all, parts, &mut record, stop, progress).await?;
+        has_started |= !seats.is_empty();
+        for (number, scenario) in scenarios {
+            if stop.is_cancelled() {
+                break;
             }
-            Err(_) if stop.is_cancelled() => break,
-            Err(error) if plan.require_all => return Err(error.context(format!("{target} is required"))),
-            Err(error) => record.skip(target, &format!("{error:#}")),
+            progress.line(&format!("scenario {} of {}: {}", number + 1, how.scenarios.len(), scenario.name));
+            let context = || fault::Context {
+                // Fresh names: what an earlier scenario left must not be taken for this one's.
+                tag: format!("t{}-{number}", record.stamp()),
+                seed: plan.seed,
+                options: how.options,
+                stop,
+                progress,
+            };
+            let one = |seat| at(seat, parts, scenario, context());
+            let done = if how.side_by_side {
+                futures::future::join_all(seats.iter_mut().map(one)).await
+            } else {
+                let mut done = Vec::new();
+                for seat in &mut seats {
+                    done.push(one(seat).await);
+                }
+                done
+            };
+            for it in done {
+                record.faulted(&it, &plan.out)?;
+                told(&it);
+                all.push(it);
+            }
+            parts.write(&record.results(began.elapsed()), &plan.out)?;
+        }
+        for seat in seats {
+            let Some(cluster) = seat.cluster else { continue };
+            let logs = record.went_wrong(&seat.target).then(|| plan.out.join(logs));
+            if let Err(error) = parts.shut_down(cluster, logs.as_deref()).await {
+                record.skip(&format!("shutting down {}", seat.target), &format!("{error:#}"));
+            }
         }
     }
-    if seats.is_empty() && !stop.is_cancelled() {
+    if !has_started && !stop.is_cancelled() {
         bail!("no target could be started: {}", record.reasons());
-    }
-    for (number, scenario) in how.scenarios.iter().enumerate() {
-        if stop.is_cancelled() {
-            break;
-        }
-        progress.line(&format!("scenario {} of {}: {}", number + 1, how.scenarios.len(), scenario.name));
-        let context = || fault::Context {
-            // Fresh names: what an earlier scenario left must not be taken for this one's.
-            tag: format!("t{}-{number}", record.stamp()),
-            seed: plan.seed,
-            options: how.options,
-            stop,
-            progress,
-        };
-        let done = if how.side_by_side && !scenario.needs.alone {
-            futures::future::join_all(seats.iter_mut().map(|seat| at(seat, parts, scenario, context()))).await
-        } else {
-            let mut done = Vec::new();
-            for turn in 0..seats.len() {
-                if scenario.needs.alone {
-                    rest(&mut seats, turn, parts, stop, progress).await;
-                }
-                if let Some(seat) = seats.get_mut(turn) {
-                    done.push(at(seat, parts, scenario, context()).await);
-                }
-            }
-            done
-        };
-        for it in done {
-            record.faulted(&it, &plan.out)?;
-            told(&it);
-            all.push(it);
-        }
-        parts.write(&record.results(began.elapsed()), &plan.out)?;
-    }
-    for seat in seats {
-        let Some(cluster) = seat.cluster else { continue };
-        let logs = record.went_wrong(&seat.target).then(|| plan.out.join("logs"));
-        if let Err(error) = parts.shut_down(cluster, logs.as_deref()).await {
-            record.skip(&format!("shutting down {}", seat.target), &format!("{error:#}"));
-        }
     }
     if stop.is_cancelled() {
         record.skip("the rest of the run", "it was interrupted");
@@ -132,6 +128,30 @@ pub async fn run<P: Parts>(
     parts.write(&results, &plan.out)?;
     parts.render(&results, &plan.out)?;
     Ok((results, if stop.is_cancelled() { Ending::Interrupted } else { Ending::Complete }, all))
+}
+
+/// Starts these targets, one after the other.
+async fn take_seats<P: Parts>(
+    targets: &[String],
+    require_all: bool,
+    parts: &P,
+    record: &mut Record,
+    stop: &CancellationToken,
+    progress: &dyn Progress,
+) -> Result<Vec<Seat>> {
+    let mut seats = Vec::new();
+    for target in targets {
+        match launch(parts, target, stop, progress).await {
+            Ok(seat) => {
+                seat.cluster.iter().for_each(|it| record.target(it));
+                seats.push(seat);
+            }
+            Err(_) if stop.is_cancelled() => break,
+            Err(error) if require_all => return Err(error.context(format!("{target} is required"))),
+            Err(error) => record.skip(target, &format!("{error:#}")),
+        }
+    }
+    Ok(seats)
 }
 
 async fn launch<P: Parts>(parts: &P, target: &str, stop: &CancellationToken, progress: &dyn Progress) -> Result<Seat> {
@@ -167,17 +187,6 @@ async fn at<P: Parts>(seat: &mut Seat, parts: &P, scenario: &Scenario, context: 
     match outcome.and_then(|events| Judged::of(shape, events)) {
         Ok(judged) => Done::Ran(Box::new(judged)),
         Err(error) => skipped(false, format!("{error:#}")),
-    }
-}
-
-/// Waits until the clusters whose turn it is not have recovered from what was done to them: one whose nodes still fight
-/// for their threads takes the processors from the one that is measured.
-async fn rest<P: Parts>(seats: &mut [Seat], turn: usize, parts: &P, stop: &CancellationToken, progress: &dyn Progress) {
-    for (_, seat) in seats.iter_mut().enumerate().filter(|(number, _)| *number != turn) {
-        if let Err(error) = usable(seat, parts, stop, progress).await {
-            // Told as the outcome when it is its turn.
-            progress.line(&format!("{}: {error:#}", seat.target));
-        }
     }
 }
 

@@ -11,8 +11,9 @@ use super::story::{Line, Story};
 /// As much slower it may be.
 const SLOWER_MAX: f64 = 2.0;
 
-/// Fewer changes than this in either phase have no 99th percentile.
-const CHANGES_MIN: usize = 20;
+/// Fewer changes than this in either phase have no 99th percentile: it would be the slowest of them, and the slowest of
+/// two phases differ by chance.
+const CHANGES_MIN: usize = 200;
 
 pub(super) fn check(story: &Story<'_>) -> Option<Finding> {
     let changes: Vec<(Line, &Change)> = story

@@ -411,8 +411,8 @@ fn a_check_that_is_demanded_and_has_nothing_to_judge_is_unknown() {
 #[test]
 fn a_slow_probe() {
     let mut tale = probed();
-    // Ten seconds before the fault have too few changes, so they come four times as often.
-    let more: Vec<Event> = tale.others.iter().cycle().take(180).cloned().collect();
+    // Ten seconds before the fault have too few changes, so they come twenty times as often.
+    let more: Vec<Event> = tale.others.iter().cycle().take(1_140).cloned().collect();
     tale.others.extend(more);
     tale.header.checks = vec!["sync-latency".into()];
     let judgement = judged(&tale);
