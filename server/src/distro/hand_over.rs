@@ -242,20 +242,15 @@ impl Distro {
             }
     }
 
-    /// How a Tandem peer is told a service that changed or is offered to it; nothing when that is for another one.
-    pub(super) fn how_told(&self, peer: &str, id: &ServiceId, offers: &Offers) -> Option<How> {
-        if let Some(offer) = offers.get(id) {
-            return Some(offer.how());
+    /// How a Tandem peer is told a service that changed or is offered to it.
+    pub(super) fn how_told(&self, id: &ServiceId, offers: &Offers) -> How {
+        match offers.get(id) {
+            Some(offer) => offer.how(),
+            None if self.responsible(&id.name) => How::Changes,
+            // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged. Also
+            // where a third node is the heir: by way of that one it would take twice as long.
+            None => How::Whole { hands_over: false },
         }
-        if self.responsible(&id.name) {
-            return Some(How::Changes);
-        }
-        let ring = self.members.ring();
-        let third = ring.owner(&id.name).filter(|owner| *owner != peer);
-        // It was offered the list, and tells the others what comes of it.
-        let tells = third.is_some_and(|owner| self.members.stream_version(owner).is_some());
-        // What is not ours to tell is merged there, and changes say nothing to a list that is to be merged.
-        (!tells).then_some(How::Whole { hands_over: false })
     }
 
     /// What is to be handed over to this peer, once it has said what it is.

@@ -178,7 +178,7 @@ impl Peer {
         let distro = Arc::clone(&self.distro);
         self.offers = distro.offers_to(&self.address);
         let offers = &self.offers;
-        let how = |id: &ServiceId| distro.how_told(&self.address, id, offers);
+        let how = |id: &ServiceId| distro.how_told(id, offers);
         let limits = (distro.settings.batch_sync_key_count.max(1), REQUEST_BYTES_MAX);
         self.outgoing.next(&distro.registry, self.pending.iter(), limits, how, |id| distro.receipt(id))
     }

@@ -88,14 +88,14 @@ impl Outgoing {
 
     /// The next message, of the services that `pending` names in turn, and how many of them it settles: those that
     /// are in it, that the peer has as they are, or that are gone. It ends when it holds `services_max` or
-    /// `bytes_max`. `how` tells how each is told, if it is ours to tell, `received` when a list of it last came from a
-    /// peer: that one may have changed what it had been told.
+    /// `bytes_max`. `how` tells how each is told, `received` when a list of it last came from a peer: that one may have
+    /// changed what it had been told.
     pub(in crate::distro) fn next<'a>(
         &mut self,
         registry: &Registry,
         pending: impl Iterator<Item = &'a ServiceId>,
         (services_max, bytes_max): (usize, usize),
-        how: impl Fn(&ServiceId) -> Option<How>,
+        how: impl Fn(&ServiceId) -> How,
         received: impl Fn(&ServiceId) -> Option<Instant>,
     ) -> (Message, usize) {
         let mut message = Message::default();
@@ -111,14 +111,13 @@ impl Outgoing {
                 break;
             }
             settled += 1;
-            let Some(how) = how(id) else { continue };
             let service = registry.get(id);
             let state = service.as_ref().map(|service| service.read()).filter(|state| state.has_datum);
             let Some(state) = state else {
                 self.forget(id);
                 continue;
             };
-            let at = Instant::now();
+            let (how, at) = (how(id), Instant::now());
             let told =
                 self.told.get(id).filter(|told| how == How::Changes && received(id).is_none_or(|at| at < told.at));
             let list: Vec<_> = state.ephemeral.values().map(|one| (Fingerprint::of(one), one)).collect();

@@ -280,8 +280,7 @@ impl World {
         }
         let offers = distro.hand_over.offers(self.nodes[link.to].members.self_address());
         link.pending.extend(offers.keys().cloned());
-        let peer = self.nodes[link.to].members.self_address();
-        let how = |id: &ServiceId| distro.how_told(peer, id, &offers);
+        let how = |id: &ServiceId| distro.how_told(id, &offers);
         if link.waiting.is_some() || link.pending.is_empty() {
             return;
         }
