@@ -25,7 +25,7 @@ impl Distro {
         }
         // Given back however this ends; a peer may hang up at any await.
         let _done = Verifying { distro: self, source };
-        let Some(differing) = self.compare(source, &checksums, sender) else { return };
+        let Some((differing, named)) = self.compare(source, &checksums, sender) else { return };
         for keys in differing.chunks(PULL_KEYS_MAX) {
             if let Err(error) = self.pull(source, keys, sender).await {
                 tracing::warn!(source, keys = keys.len(), %error, "lists that differ could not be pulled");
@@ -33,17 +33,17 @@ impl Distro {
             }
         }
         if sender == Sender::Official {
-            self.ask_about_unnamed(source, &checksums).await;
+            self.ask_about_unnamed(source, &named).await;
         }
     }
 
-    /// Keys to pull, after the removals; `None` when the message must be ignored.
+    /// Keys to pull, and the services named, but for our own; `None` when the message must be ignored.
     pub(super) fn compare(
         &self,
         source: &str,
         checksums: &IndexMap<String, String>,
         sender: Sender<'_>,
-    ) -> Option<Vec<String>> {
+    ) -> Option<(Vec<String>, HashSet<ServiceId>)> {
         let tandem = sender != Sender::Official;
         let mut differing = Vec::new();
         let mut named = HashSet::with_capacity(checksums.len());
@@ -67,7 +67,7 @@ impl Distro {
         {
             self.offer_unnamed(source, &named);
         }
-        Some(differing)
+        Some((differing, named))
     }
 
     fn checksum_of(&self, id: &ServiceId) -> Option<String> {
@@ -103,9 +103,8 @@ impl Distro {
 
     /// Drops what an official node neither names nor serves. Those of 1.4.1 lose lists from what they compare and go on
     /// serving them, whoever they lost them to (§8.4), so that it is what they serve that counts.
-    async fn ask_about_unnamed(&self, source: &str, checksums: &IndexMap<String, String>) {
-        let named = checksums.keys().filter_map(|key| datum::service_of(key)).collect();
-        for service in self.unnamed(source, &named).into_iter().take(PULL_KEYS_MAX) {
+    async fn ask_about_unnamed(&self, source: &str, named: &HashSet<ServiceId>) {
+        for service in self.unnamed(source, named).into_iter().take(PULL_KEYS_MAX) {
             let id = service.id();
             let (before, is_empty) = (self.receipt(id), service.read().ephemeral.is_empty());
             let served = match is_empty {

@@ -412,7 +412,7 @@ impl World {
             let sender = Sender::Tandem { address, ring: &ring };
             for peer in (0..NODES).filter(|peer| *peer != source) {
                 let distro = &self.nodes[peer].distro;
-                let keys = distro.compare(address, &checksums, sender).unwrap();
+                let (keys, _) = distro.compare(address, &checksums, sender).unwrap();
                 let before = distro.receipts_of(&keys);
                 let answer = self.nodes[source].distro.datums_of(keys.iter().map(String::as_str));
                 distro.take_pulled(&answer, &before, sender).unwrap();

@@ -275,7 +275,7 @@ impl Life {
             let address = self.address(source);
             let sender = Sender::Tandem { address: &address, ring: &ring };
             let distro = &self.world.nodes[peer].distro;
-            let keys = distro.compare(&address, &checksums, sender).unwrap();
+            let (keys, _) = distro.compare(&address, &checksums, sender).unwrap();
             let before = distro.receipts_of(&keys);
             let answer = self.world.nodes[source].distro.datums_of(keys.iter().map(String::as_str));
             distro.take_pulled(&answer, &before, sender).unwrap();
