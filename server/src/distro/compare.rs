@@ -45,6 +45,8 @@ impl Distro {
         sender: Sender<'_>,
     ) -> Option<(Vec<String>, HashSet<ServiceId>)> {
         let tandem = sender != Sender::Official;
+        let speaks_stream = tandem && self.members.stream_version(source).is_some();
+        let ring = self.members.ring();
         let mut differing = Vec::new();
         let mut named = HashSet::with_capacity(checksums.len());
         for (key, theirs) in checksums {
@@ -57,7 +59,9 @@ impl Distro {
                 }
                 continue;
             }
-            if self.checksum_of(&id).as_ref() != Some(theirs) {
+            // Who is being told what we have cannot have it yet, and answers with what we lack: no need to pull it as well.
+            let is_exchanged = speaks_stream && self.hand_over.is_ahead(source, &id, &ring);
+            if !is_exchanged && self.checksum_of(&id).as_ref() != Some(theirs) {
                 differing.push(key.clone());
             }
             named.insert(id);

@@ -1,14 +1,15 @@
 //! When two nodes hold the same record of an instance, and the same list of them.
 //!
 //! The checksum of official nodes covers a part of the record only (compat/spec/distro.md §3). Here everything counts
-//! but the last beat, which nodes other than the responsible one are not told of while nothing else changes.
+//! but the last beat, which nodes other than the responsible one are not told of while nothing else changes. Whole lists
+//! are gone through for every message, and after a partition all of them at once, so that the hash is a quick one; who
+//! may register can do more harm than a collision does.
 
 use std::fmt;
 
-use md5::{Digest as _, Md5};
 use serde::de::{Deserialize, Deserializer, Error as _};
+use twox_hash::XxHash3_64;
 
-use crate::java::double_text;
 use crate::naming::instance::Instance;
 
 /// A record: equal ones are the same in everything that is replicated.
@@ -17,18 +18,19 @@ pub(super) struct Fingerprint(u64);
 
 impl Fingerprint {
     pub(super) fn of(instance: &Instance) -> Self {
-        let mut digest = Md5::new();
+        let mut bytes = Vec::with_capacity(384);
         // With its length before each part, so that no two records run together to the same bytes.
-        let mut part = |bytes: &[u8]| {
-            digest.update((bytes.len() as u64).to_le_bytes());
-            digest.update(bytes);
+        let mut part = |part: &[u8]| {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
         };
         part(instance.ip.as_bytes());
         part(&instance.port.to_le_bytes());
         part(instance.cluster_name.as_bytes());
         part(instance.service_name.as_bytes());
-        // As it travels: two spellings of one number must not differ.
-        part(double_text(instance.weight).as_bytes());
+        // As it travels: there is one "NaN", and every other number is read back to the same bits.
+        let weight = if instance.weight.is_nan() { f64::NAN } else { instance.weight };
+        part(&weight.to_bits().to_le_bytes());
         part(&[instance.healthy, instance.enabled, instance.ephemeral, instance.marked].map(u8::from));
         for text in [&instance.instance_id, &instance.app, &instance.tenant] {
             part(&[u8::from(text.is_some())]);
@@ -39,8 +41,7 @@ impl Fingerprint {
             part(key.as_bytes());
             part(value.as_bytes());
         }
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 16]>::from(digest.finalize());
-        Fingerprint(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        Fingerprint(XxHash3_64::oneshot(&bytes))
     }
 }
 
