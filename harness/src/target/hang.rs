@@ -15,6 +15,10 @@ const PAUSE: Duration = Duration::from_secs(45);
 const WATCHED: Duration = Duration::from_secs(2);
 const AT_WORK: f64 = 0.2;
 
+/// How old a process may be that still starts. One that hangs may be at work all the same: the others of its group talk
+/// to it.
+const START_MAX: Duration = Duration::from_secs(150);
+
 /// When nodes that run and do not listen are looked at.
 #[derive(Debug)]
 pub(crate) struct HangWatch(Duration);
@@ -36,8 +40,12 @@ impl HangWatch {
     }
 }
 
-/// Whether a process does something: a node on a slow machine is still starting, one that hangs waits.
-pub(super) async fn is_at_work(pid: u32) -> bool {
+/// Whether this process may listen yet: a node on a slow machine is at work, one that hangs waits, for ever.
+pub(super) async fn may_be_starting(pid: u32) -> bool {
+    procfs::age(pid).is_some_and(|age| age < START_MAX) && is_at_work(pid).await
+}
+
+async fn is_at_work(pid: u32) -> bool {
     let Some(before) = procfs::cpu_seconds(pid) else { return false };
     tokio::time::sleep(WATCHED).await;
     procfs::cpu_seconds(pid).is_some_and(|after| after - before > AT_WORK)

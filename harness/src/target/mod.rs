@@ -272,7 +272,7 @@ impl Cluster {
         self.start_hung_again(&all, progress).await
     }
 
-    /// Kills and starts those real nodes among these again that run, do nothing and do not listen.
+    /// Kills and starts those real nodes among these again that run, do not listen and can be starting no more.
     pub(crate) async fn start_hung_again(&mut self, among: &[usize], progress: &dyn Progress) -> anyhow::Result<()> {
         for i in among.iter().copied() {
             let is_running = match self.slots.get(i) {
@@ -286,12 +286,12 @@ impl Cluster {
             }
             let address = &node.address;
             if let Some(pid) = node.pid
-                && hang::is_at_work(pid).await
+                && hang::may_be_starting(pid).await
             {
                 progress.line(&format!("{address} does not listen yet, but is still at work"));
                 continue;
             }
-            progress.line(&format!("{address} does not listen and does nothing; it is killed and started again"));
+            progress.line(&format!("{address} does not listen and hangs; it is killed and started again"));
             self.kill_node(i).await?;
             self.start_node(i).await?;
         }
@@ -529,7 +529,8 @@ fn remove_dir(dir: TempDir) -> anyhow::Result<()> {
     dir.close().with_context(|| format!("cannot remove {}", path.display()))
 }
 
-/// Files and directories only; a tree that is not there copies as nothing.
+/// Files and directories only; a tree that is not there copies as nothing, and so does what goes while it is copied: logs
+/// are rolled over by whoever writes them.
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     if !from.is_dir() {
         return Ok(());
@@ -539,10 +540,17 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
         let entry = entry?;
         let kind = entry.file_type()?;
         let target = to.join(entry.file_name());
-        if kind.is_dir() {
-            copy_tree(&entry.path(), &target)?;
+        let copied = if kind.is_dir() {
+            copy_tree(&entry.path(), &target)
         } else if kind.is_file() {
-            std::fs::copy(entry.path(), target)?;
+            std::fs::copy(entry.path(), target).map(drop)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = copied
+            && !(error.kind() == std::io::ErrorKind::NotFound && !entry.path().exists())
+        {
+            return Err(error);
         }
     }
     Ok(())
