@@ -9,6 +9,9 @@
 //!
 //! An instance that was unhealthy when it was taken over does not begin anew, but goes on from there: Tandem nodes tell
 //! each other at once what becomes unhealthy or lives again.
+//!
+//! A process that was stopped (a virtual machine that was frozen, a machine that slept) has heard nobody meanwhile, so
+//! silence counts anew when it goes on.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -29,6 +32,8 @@ use crate::flaw::{Flaw, is_broken};
 
 /// Time between two looks at a service.
 pub const PERIOD: Duration = Duration::from_secs(5);
+/// A look that comes this much too late comes from a process that was stopped.
+const STOPPED: Duration = PERIOD;
 /// Services due within this are looked at together.
 const GRAIN: Duration = Duration::from_millis(20);
 /// Without a beat for this long an instance is unhealthy, ms, unless its metadata says otherwise.
@@ -167,7 +172,9 @@ impl Expiry {
                 self.registry.update(&service, |state| (state.removals.forget_old(now_ms()), Change::default()));
             }
             self.follow_responsibility(&id, one);
-            if (one.responsible || is_broken(Flaw::JudgesOthers)) && self.switches.get().health_check_enabled {
+            if now.duration_since(instant) > STOPPED {
+                self.take_over(&id);
+            } else if (one.responsible || is_broken(Flaw::JudgesOthers)) && self.switches.get().health_check_enabled {
                 self.look_at(&service, &mut one.found_unhealthy, now_ms());
             }
             one.next = now + PERIOD;
@@ -375,6 +382,22 @@ mod tests {
         put(&expiry, &service, vec![instance(1, 0)]);
         look(&expiry, &service, 0, &mut HashSet::new(), 100_000);
         assert_eq!(seen(&service), [(1, false)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_stopped_judges_nobody_by_that_time() {
+        let (expiry, service) = expiry(true);
+        put(&expiry, &service, vec![instance(1, now_ms() - 60_000)]);
+        let (mut watched, mut due) = (HashMap::new(), BinaryHeap::new());
+        expiry.watch(&mut watched, &mut due, service.id());
+        tokio::time::advance(PERIOD + STOPPED + GRAIN).await;
+        expiry.registry.update(&service, |state| (state.heard = Heard::default(), Change::default()));
+        expiry.look_at_due(&mut watched, &mut due);
+        assert_eq!(seen(&service), [(1, true)], "it may have beaten all the time");
+        tokio::time::advance(PERIOD + STOPPED).await;
+        expiry.registry.update(&service, |state| (state.heard = Heard::default(), Change::default()));
+        expiry.look_at_due(&mut watched, &mut due);
+        assert!(seen(&service).is_empty(), "a look that is late for another reason does judge");
     }
 
     #[tokio::test]
