@@ -547,10 +547,8 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
         } else {
             Ok(())
         };
-        if let Err(error) = copied
-            && !(error.kind() == std::io::ErrorKind::NotFound && !entry.path().exists())
-        {
-            return Err(error);
+        if entry.path().exists() {
+            copied?;
         }
     }
     Ok(())
