@@ -15,9 +15,11 @@ const PAUSE: Duration = Duration::from_secs(45);
 const WATCHED: Duration = Duration::from_secs(2);
 const AT_WORK: f64 = 0.2;
 
-/// How old a process may be that still starts. One that hangs may be at work all the same: the others of its group talk
-/// to it.
+/// How long a start may take. A node that hangs may be at work all the same: the others of its group talk to it.
 const START_MAX: Duration = Duration::from_secs(150);
+
+/// How long before a wait begins those are started that it is for. Older ones have been there before: they are busy.
+const STARTED_BEFORE: Duration = Duration::from_secs(20);
 
 /// When nodes that run and do not listen are looked at.
 #[derive(Debug)]
@@ -40,9 +42,15 @@ impl HangWatch {
     }
 }
 
-/// Whether this process may listen yet: a node on a slow machine is at work, one that hangs waits, for ever.
-pub(super) async fn may_be_starting(pid: u32) -> bool {
-    procfs::age(pid).is_some_and(|age| age < START_MAX) && is_at_work(pid).await
+/// Whether this process, which has been waited for so long, may listen yet: a node on a slow machine is at work, one that
+/// hangs waits, for ever.
+pub(super) async fn may_be_starting(pid: u32, waited: Duration) -> bool {
+    let is_overdue = procfs::age(pid).is_some_and(|age| takes_too_long(age, waited));
+    !is_overdue && is_at_work(pid).await
+}
+
+fn takes_too_long(age: Duration, waited: Duration) -> bool {
+    age >= START_MAX && age <= waited + STARTED_BEFORE
 }
 
 async fn is_at_work(pid: u32) -> bool {
@@ -60,6 +68,15 @@ mod tests {
         let mut watch = HangWatch::default();
         let looks: Vec<u64> = (0..200).filter(|waited| watch.is_due(Duration::from_secs(*waited))).collect();
         assert_eq!(looks, [76, 122, 168]);
+    }
+
+    #[test]
+    fn only_a_start_can_take_too_long() {
+        let seconds = Duration::from_secs;
+        assert!(takes_too_long(seconds(165), seconds(160)));
+        assert!(!takes_too_long(seconds(120), seconds(120)), "six JVMs on two cores");
+        assert!(!takes_too_long(seconds(900), seconds(165)), "it ran before and is busy");
+        assert!(!takes_too_long(seconds(45), seconds(210)), "its second start");
     }
 
     #[tokio::test]

@@ -233,7 +233,7 @@ impl Cluster {
                 bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
             }
             if hung.is_due(begun.elapsed()) {
-                self.start_all_hung_again(progress).await?;
+                self.start_all_hung_again(begun.elapsed(), progress).await?;
             }
             let up = self.nodes.len().saturating_sub(missing.len());
             let first = missing.first().map(String::as_str).unwrap_or_default();
@@ -260,20 +260,26 @@ impl Cluster {
                 bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
             }
             if hung.is_due(begun.elapsed()) {
-                self.start_all_hung_again(progress).await?;
+                self.start_all_hung_again(begun.elapsed(), progress).await?;
             }
             progress.status(&format!("{}: the official nodes first ({missing})", self.target));
             tokio::time::sleep(self.poll_interval()).await;
         }
     }
 
-    async fn start_all_hung_again(&mut self, progress: &dyn Progress) -> anyhow::Result<()> {
+    async fn start_all_hung_again(&mut self, waited: Duration, progress: &dyn Progress) -> anyhow::Result<()> {
         let all: Vec<usize> = (0..self.nodes.len()).collect();
-        self.start_hung_again(&all, progress).await
+        self.start_hung_again(&all, waited, progress).await
     }
 
-    /// Kills and starts those real nodes among these again that run, do not listen and can be starting no more.
-    pub(crate) async fn start_hung_again(&mut self, among: &[usize], progress: &dyn Progress) -> anyhow::Result<()> {
+    /// Kills and starts those real nodes among these again that run, do not listen after so long a wait and can be starting
+    /// no more.
+    pub(crate) async fn start_hung_again(
+        &mut self,
+        among: &[usize],
+        waited: Duration,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<()> {
         for i in among.iter().copied() {
             let is_running = match self.slots.get(i) {
                 Some(Slot::Process { running, .. }) => running.is_some(),
@@ -286,7 +292,7 @@ impl Cluster {
             }
             let address = &node.address;
             if let Some(pid) = node.pid
-                && hang::may_be_starting(pid).await
+                && hang::may_be_starting(pid, waited).await
             {
                 progress.line(&format!("{address} does not listen yet, but is still at work"));
                 continue;

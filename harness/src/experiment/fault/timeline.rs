@@ -257,15 +257,14 @@ impl<'a> Timeline<'a> {
 
     /// Real nodes that are to answer and hang in their start are started once more.
     async fn start_hung_again(&mut self) -> Result<()> {
-        let mut hung_nodes = Vec::new();
         for it in &mut self.active {
             if let State::Answering { nodes, began, hung, .. } = &mut it.state
                 && hung.is_due(began.elapsed())
             {
-                hung_nodes.extend(nodes.iter().copied());
+                self.cluster.start_hung_again(nodes, began.elapsed(), self.context.progress).await?;
             }
         }
-        self.cluster.start_hung_again(&hung_nodes, self.context.progress).await
+        Ok(())
     }
 
     fn look_for_answers(&mut self) -> Result<()> {
