@@ -397,7 +397,7 @@ mod tests {
         tokio::time::advance(PERIOD + STOPPED).await;
         expiry.registry.update(&service, |state| (state.heard = Heard::default(), Change::default()));
         expiry.look_at_due(&mut watched, &mut due);
-        assert!(seen(&service).is_empty(), "a look that is late for another reason does judge");
+        assert!(seen(&service).is_empty(), "a look that is late by no more does judge");
     }
 
     #[tokio::test]

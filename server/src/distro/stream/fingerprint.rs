@@ -28,7 +28,7 @@ impl Fingerprint {
         part(&instance.port.to_le_bytes());
         part(instance.cluster_name.as_bytes());
         part(instance.service_name.as_bytes());
-        // As it travels: there is one "NaN", and every other number is read back to the same bits.
+        // As it travels: there is one "NaN".
         let weight = if instance.weight.is_nan() { f64::NAN } else { instance.weight };
         part(&weight.to_bits().to_le_bytes());
         part(&[instance.healthy, instance.enabled, instance.ephemeral, instance.marked].map(u8::from));
