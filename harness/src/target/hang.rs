@@ -1,93 +1,153 @@
-//! Real nodes whose start never ends: they wait for ever for a leader that was elected before they looked
-//! (`compat/spec/membership.md` §8).
+//! Real nodes whose start never ends: with embedded storage they wait for the config group's next leader, for ever when
+//! that one was elected before they began to (`compat/spec/membership.md` §8). The longer a start takes, as with much
+//! persistent data or on busy cores, the likelier that is.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::procfs;
 
-/// Until when a real node listens on most machines if it ever does, also where six JVMs start on two cores.
-const LIMIT: Duration = Duration::from_secs(75);
+/// From when on, and how often, real nodes that do not listen are looked at.
+const FIRST: Duration = Duration::from_secs(40);
+const PAUSE: Duration = Duration::from_secs(20);
 
-/// Pause between two looks at who does not listen.
-const PAUSE: Duration = Duration::from_secs(45);
+/// In how many looks at a process without a break it waits until it hangs: a leader is elected within seconds.
+const LOOKS: u32 = 2;
 
-/// How long a process is watched, and the processor time of one that is still starting, s.
-const WATCHED: Duration = Duration::from_secs(2);
-const AT_WORK: f64 = 0.2;
+/// The same for a container, of which is only known that it does not listen.
+const BLIND_LOOKS: u32 = 4;
 
-/// How long a start may take. A node that hangs may be at work all the same: the others of its group talk to it.
-const START_MAX: Duration = Duration::from_secs(150);
+/// A JVM this old answers `SIGQUIT` with the stacks of its threads; one that has just begun would end.
+const CAN_BE_ASKED: Duration = Duration::from_secs(10);
 
-/// How long before a wait begins those are started that it is for. Older ones have been there before: they are busy.
-const STARTED_BEFORE: Duration = Duration::from_secs(20);
+/// How long it may take to write them, and the pause between two looks at what it wrote.
+const DUMP_LIMIT: Duration = Duration::from_secs(5);
+const DUMP_PAUSE: Duration = Duration::from_millis(100);
 
-/// When nodes that run and do not listen are looked at.
+/// Where the thread that starts a node waits for a leader.
+const WAITS_IN: &str = "EmbeddedDumpService.init";
+
+/// Looks at real nodes that run and do not listen, in the course of one wait.
 #[derive(Debug)]
-pub(crate) struct HangWatch(Duration);
+pub(crate) struct HangWatch {
+    next: Duration,
+    /// In how many looks without a break each node was suspect.
+    suspect: BTreeMap<usize, u32>,
+}
 
 impl Default for HangWatch {
     fn default() -> Self {
-        Self(LIMIT)
+        Self { next: FIRST, suspect: BTreeMap::new() }
     }
 }
 
 impl HangWatch {
     /// Whether they must be looked at, after so long a wait.
     pub(crate) fn is_due(&mut self, waited: Duration) -> bool {
-        let is_due = waited > self.0;
+        let is_due = waited > self.next;
         if is_due {
-            self.0 = waited + PAUSE;
+            self.next = waited + PAUSE;
         }
         is_due
     }
+
+    /// Notes that node `i` can wait for a leader, as far as that can be told, and says whether it hangs.
+    pub(super) fn suspects(&mut self, i: usize, can_be_asked: bool) -> bool {
+        let seen = self.suspect.entry(i).or_default();
+        *seen += 1;
+        *seen >= if can_be_asked { LOOKS } else { BLIND_LOOKS }
+    }
+
+    /// Node `i` listens, does something else or is started again.
+    pub(super) fn clears(&mut self, i: usize) {
+        self.suspect.remove(&i);
+    }
 }
 
-/// Whether this process, which has been waited for so long, may listen yet: a node on a slow machine is at work, one that
-/// hangs waits, for ever.
-pub(super) async fn may_be_starting(pid: u32, waited: Duration) -> bool {
-    let is_overdue = procfs::age(pid).is_some_and(|age| takes_too_long(age, waited));
-    !is_overdue && is_at_work(pid).await
+/// Whether the start of a real node waits for a leader now, by the stacks it writes to its output when asked. What does not
+/// answer does not wait: it is stopped or too busy.
+pub(super) async fn awaits_leader(pid: u32, output: &Path) -> bool {
+    let can_be_asked = procfs::age(pid).is_some_and(|age| age >= CAN_BE_ASKED);
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| can_be_asked) else { return false };
+    let length = std::fs::metadata(output).map(|it| it.len()).unwrap_or_default();
+    if kill_process(pid, Signal::QUIT).is_err() {
+        return false;
+    }
+    let asked = tokio::time::Instant::now();
+    while asked.elapsed() < DUMP_LIMIT {
+        tokio::time::sleep(DUMP_PAUSE).await;
+        if let Some(written) = written_since(output, length)
+            && let Some(waits) = starter_waits(&written)
+        {
+            return waits;
+        }
+    }
+    false
 }
 
-fn takes_too_long(age: Duration, waited: Duration) -> bool {
-    age >= START_MAX && age <= waited + STARTED_BEFORE
+fn written_since(output: &Path, length: u64) -> Option<String> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = std::fs::File::open(output).ok()?;
+    file.seek(SeekFrom::Start(length)).ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-async fn is_at_work(pid: u32) -> bool {
-    let Some(before) = procfs::cpu_seconds(pid) else { return false };
-    tokio::time::sleep(WATCHED).await;
-    procfs::cpu_seconds(pid).is_some_and(|after| after - before > AT_WORK)
+/// Whether the thread that starts the node waits for a leader; `None` while the dump is not whole. The thread ends when the
+/// start does.
+fn starter_waits(dump: &str) -> Option<bool> {
+    let (_, threads) = dump.split_once("Full thread dump")?;
+    let (threads, _) = threads.split_once("JNI global ref")?;
+    let starter = threads.split("\n\n").find(|it| it.trim_start().starts_with("\"main\""));
+    Some(starter.is_some_and(|stack| stack.contains(WAITS_IN)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A dump of Nacos 1.4.1 that waited, most frames and threads left out.
+    const DUMP: &str = include_str!("hang/dump.txt");
+
     #[test]
     fn they_are_looked_at_now_and_then() {
         let mut watch = HangWatch::default();
-        let looks: Vec<u64> = (0..200).filter(|waited| watch.is_due(Duration::from_secs(*waited))).collect();
-        assert_eq!(looks, [76, 122, 168]);
+        let looks: Vec<u64> = (0..110).filter(|waited| watch.is_due(Duration::from_secs(*waited))).collect();
+        assert_eq!(looks, [41, 62, 83, 104]);
     }
 
     #[test]
-    fn only_a_start_can_take_too_long() {
-        let seconds = Duration::from_secs;
-        assert!(takes_too_long(seconds(165), seconds(160)));
-        assert!(!takes_too_long(seconds(120), seconds(120)), "six JVMs on two cores");
-        assert!(!takes_too_long(seconds(900), seconds(165)), "it ran before and is busy");
-        assert!(!takes_too_long(seconds(45), seconds(210)), "its second start");
+    fn one_look_is_not_enough() {
+        let mut watch = HangWatch::default();
+        assert!(!watch.suspects(0, true), "a leader may be elected yet");
+        assert!(!watch.suspects(1, true));
+        assert!(watch.suspects(0, true));
+        watch.clears(0);
+        assert!(!watch.suspects(0, true), "its second start");
+        let blind: Vec<bool> = (0..4).map(|_| watch.suspects(2, false)).collect();
+        assert_eq!(blind, [false, false, false, true]);
+    }
+
+    #[test]
+    fn who_waits_for_a_leader_is_told_by_its_stack() {
+        assert_eq!(starter_waits(DUMP), Some(true));
+        assert_eq!(starter_waits(&DUMP.replace(WAITS_IN, "EmbeddedDumpService.dumpOperate")), Some(false), "it reads");
+        assert_eq!(starter_waits(&DUMP.replace("\"main\"", "\"other\"")), Some(false), "it has started");
+        let (begun, _) = DUMP.split_once("JNI").expect("an end");
+        assert_eq!(starter_waits(begun), None, "it writes yet");
+        assert_eq!(starter_waits("Nacos is starting..."), None);
     }
 
     #[tokio::test]
-    async fn who_waits_is_told_from_who_works() {
-        let spawn = |script: &str| std::process::Command::new("sh").args(["-c", script]).spawn().expect("a shell");
-        for (script, works) in [("exec sleep 60", false), ("while :; do :; done", true)] {
-            let mut child = spawn(script);
-            let is_at_work = is_at_work(child.id()).await;
-            let _ = child.kill();
-            let _ = child.wait();
-            assert_eq!(is_at_work, works, "{script}");
-        }
+    async fn who_is_young_is_not_asked() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        assert!(!awaits_leader(child.id(), Path::new("/dev/null")).await);
+        assert!(child.try_wait().expect("its state").is_none(), "SIGQUIT would have ended it");
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }

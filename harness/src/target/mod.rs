@@ -233,7 +233,7 @@ impl Cluster {
                 bail!("{} was not usable within {} s ({})", self.target, limit.as_secs(), missing.join("; "));
             }
             if hung.is_due(begun.elapsed()) {
-                self.start_all_hung_again(begun.elapsed(), progress).await?;
+                self.start_all_hung_again(&mut hung, progress).await?;
             }
             let up = self.nodes.len().saturating_sub(missing.len());
             let first = missing.first().map(String::as_str).unwrap_or_default();
@@ -260,46 +260,47 @@ impl Cluster {
                 bail!("the official nodes of {} were not usable within {} s ({missing})", self.target, limit.as_secs());
             }
             if hung.is_due(begun.elapsed()) {
-                self.start_all_hung_again(begun.elapsed(), progress).await?;
+                self.start_all_hung_again(&mut hung, progress).await?;
             }
             progress.status(&format!("{}: the official nodes first ({missing})", self.target));
             tokio::time::sleep(self.poll_interval()).await;
         }
     }
 
-    async fn start_all_hung_again(&mut self, waited: Duration, progress: &dyn Progress) -> anyhow::Result<()> {
+    async fn start_all_hung_again(&mut self, watch: &mut HangWatch, progress: &dyn Progress) -> anyhow::Result<()> {
         let all: Vec<usize> = (0..self.nodes.len()).collect();
-        self.start_hung_again(&all, waited, progress).await
+        self.start_hung_again(&all, watch, progress).await
     }
 
-    /// Kills and starts those real nodes among these again that run, do not listen after so long a wait and can be starting
-    /// no more.
+    /// Looks at those real nodes among these that run and do not listen, and kills and starts again who hangs.
     pub(crate) async fn start_hung_again(
         &mut self,
         among: &[usize],
-        waited: Duration,
+        watch: &mut HangWatch,
         progress: &dyn Progress,
     ) -> anyhow::Result<()> {
         for i in among.iter().copied() {
-            let is_running = match self.slots.get(i) {
-                Some(Slot::Process { running, .. }) => running.is_some(),
-                Some(Slot::Container(container)) => container.is_some(),
-                _ => false,
+            let Some(node) = self.nodes.get(i).filter(|node| has_jraft(node)) else { continue };
+            let output = match self.slots.get(i) {
+                Some(Slot::Process { command, running: Some(running) }) => Some((running.pid(), &command.output)),
+                Some(Slot::Container(Some(_))) => None,
+                _ => continue,
             };
-            let Some(node) = self.nodes.get(i).filter(|node| is_running && has_jraft(node)) else { continue };
-            if self.prober.answers(node).await {
+            let is_suspect = !self.prober.answers(node).await
+                && match output {
+                    Some((pid, output)) => hang::awaits_leader(pid, output).await,
+                    None => true,
+                };
+            if !is_suspect {
+                watch.clears(i);
                 continue;
             }
-            let address = &node.address;
-            if let Some(pid) = node.pid
-                && hang::may_be_starting(pid, waited).await
-            {
-                progress.line(&format!("{address} does not listen yet, but is still at work"));
-                continue;
+            if watch.suspects(i, output.is_some()) {
+                progress.line(&format!("{} hangs in its start; it is killed and started again", node.address));
+                self.kill_node(i).await?;
+                self.start_node(i).await?;
+                watch.clears(i);
             }
-            progress.line(&format!("{address} does not listen and hangs; it is killed and started again"));
-            self.kill_node(i).await?;
-            self.start_node(i).await?;
         }
         Ok(())
     }

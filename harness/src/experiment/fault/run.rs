@@ -102,6 +102,9 @@ pub async fn run(cluster: &mut Cluster, scenario: &Scenario, context: Context<'_
     }
     over.cancel();
     finish(tasks).await;
+    if let Some(registers) = cast.registers {
+        registers.clear().await;
+    }
     Ok(recorder.take())
 }
 

@@ -261,7 +261,7 @@ impl<'a> Timeline<'a> {
             if let State::Answering { nodes, began, hung, .. } = &mut it.state
                 && hung.is_due(began.elapsed())
             {
-                self.cluster.start_hung_again(nodes, began.elapsed(), self.context.progress).await?;
+                self.cluster.start_hung_again(nodes, hung, self.context.progress).await?;
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Deserialize;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::ring::Server;
@@ -31,6 +31,10 @@ const PORT: &str = "9";
 
 /// How long the registers may take to be there before the run begins.
 const SETUP_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many remove the registers after a run, and how long that may take.
+const CLEARERS: u32 = 8;
+const CLEAR_LIMIT: Duration = Duration::from_secs(20);
 
 /// Of a hundred operations, so many set and so many remove; the others read.
 const SETS: u32 = 50;
@@ -86,7 +90,7 @@ impl Registers {
             let name = self.population.service_name(register);
             let occupant = [("serviceName", name), ("ip", IP), ("port", PORT), ("ephemeral", "false")];
             for (path, query) in [("/v1/ns/service", &occupant[..1]), ("/v1/ns/instance", &occupant)] {
-                while let Err(said) = self.create(path, query).await {
+                while let Err(said) = self.try_each(Method::POST, path, query).await {
                     if began.elapsed() > SETUP_LIMIT {
                         bail!("no node takes persistent data: {said}");
                     }
@@ -97,15 +101,15 @@ impl Registers {
         Ok(())
     }
 
-    /// Creates something at the first server that does it.
-    async fn create(&self, path: &str, query: &[(&str, &str)]) -> Result<(), String> {
+    /// Creates or removes something at the first server that does it, or that says it is done.
+    async fn try_each(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Result<(), String> {
         let mut said = String::from("there is no server");
         for (_, client) in &self.servers {
             let call =
-                call(Method::POST, client.context(), path, query, Expect::Any).map_err(|error| error.to_string())?;
+                call(method.clone(), client.context(), path, query, Expect::Any).map_err(|error| error.to_string())?;
             match client.send(&call).await {
                 Ok(_) => return Ok(()),
-                Err(ClientError::Refused { body, .. }) if body.contains("already exists") => return Ok(()),
+                Err(ClientError::Refused { body, .. }) if says_done(&body) => return Ok(()),
                 Err(error) => said = error.to_string(),
             }
         }
@@ -159,6 +163,30 @@ impl Registers {
         }
     }
 
+    /// Removes all of it again, as far as the nodes do so in time: a cluster that has been through many runs would start ever
+    /// more slowly, and real nodes that start slowly hang (`target::hang`).
+    pub(crate) async fn clear(self: Arc<Self>) {
+        let mut workers = JoinSet::new();
+        for worker in 0..CLEARERS {
+            let this = self.clone();
+            workers.spawn(async move {
+                for register in (worker..this.plan.count).step_by(CLEARERS as usize) {
+                    // What stays harms nobody by itself.
+                    let _ = this.remove(register).await;
+                }
+            });
+        }
+        // Whoever is not done by then ends with the set.
+        let _ = timeout(CLEAR_LIMIT, async { while workers.join_next().await.is_some() {} }).await;
+    }
+
+    async fn remove(&self, register: u32) -> Result<(), String> {
+        let name = self.population.service_name(register);
+        let instance = [("serviceName", name), ("ip", IP), ("port", PORT), ("ephemeral", "false")];
+        self.try_each(Method::DELETE, "/v1/ns/instance", &instance).await?;
+        self.try_each(Method::DELETE, "/v1/ns/service", &instance[..1]).await
+    }
+
     fn new_process(&self) -> u32 {
         self.processes.fetch_add(1, Ordering::Relaxed)
     }
@@ -208,6 +236,11 @@ impl Registers {
 /// What stands behind a register.
 fn is_instance(register: u32) -> bool {
     register.is_multiple_of(2)
+}
+
+/// Whether what was to be created is there, or what was to be removed is not.
+fn says_done(body: &str) -> bool {
+    ["already exists", "not exist", "not found"].iter().any(|it| body.contains(it))
 }
 
 fn says_absent(body: &str) -> bool {
