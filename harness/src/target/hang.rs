@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::procfs;
+use super::{LogMark, procfs};
 
 /// From when on, and how often, real nodes that do not listen are looked at.
 const FIRST: Duration = Duration::from_secs(40);
@@ -72,29 +72,18 @@ impl HangWatch {
 pub(super) async fn awaits_leader(pid: u32, output: &Path) -> bool {
     let can_be_asked = procfs::age(pid).is_some_and(|age| age >= CAN_BE_ASKED);
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| can_be_asked) else { return false };
-    let length = std::fs::metadata(output).map(|it| it.len()).unwrap_or_default();
+    let output = LogMark::at_end_of(output.to_owned());
     if kill_process(pid, Signal::QUIT).is_err() {
         return false;
     }
     let asked = tokio::time::Instant::now();
     while asked.elapsed() < DUMP_LIMIT {
         tokio::time::sleep(DUMP_PAUSE).await;
-        if let Some(written) = written_since(output, length)
-            && let Some(waits) = starter_waits(&written)
-        {
+        if let Some(waits) = output.written_since().as_deref().and_then(starter_waits) {
             return waits;
         }
     }
     false
-}
-
-fn written_since(output: &Path, length: u64) -> Option<String> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let mut file = std::fs::File::open(output).ok()?;
-    file.seek(SeekFrom::Start(length)).ok()?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether the thread that starts the node waits for a leader; `None` while the dump is not whole. The thread ends when the

@@ -5,7 +5,8 @@
 //!
 //! - [`spec`]: the grammar; [`options`]: how to launch; [`launch()`]: from both to a running cluster
 //! - `tandem`, `nacos`, `docker`: one launcher each; `reference` and `java` serve `nacos`
-//! - `seat`, `ports`, `process`, `ready`: what every launcher shares; `reseat`: what can be changed about a node later
+//! - `seat`, `ports`, `process`, `ready`: what every launcher shares; `reseat`: what can be changed about a node later;
+//!   `hang`: starts that never end; `log_mark`: what a log has grown by
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ mod hang;
 mod interrupt;
 pub(crate) mod java;
 mod launch;
+mod log_mark;
 pub(crate) mod nacos;
 pub mod options;
 mod ports;
@@ -38,6 +40,7 @@ mod tandem;
 pub(crate) use hang::HangWatch;
 pub use interrupt::interrupted;
 pub use launch::{check_versions, launch, obtain};
+pub(crate) use log_mark::LogMark;
 pub use options::{LaunchOptions, Mode, Network, ReferenceChoice};
 pub use progress::{Progress, Silent, stderr_progress};
 pub use spec::TargetSpec;

@@ -8,7 +8,7 @@
 //! An official node that has loaded a snapshot shows none of it before it is started once more (§12): loading tells
 //! nobody, and its naming module reads the data only when it starts. So it is, and the timeline says when.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -24,7 +24,7 @@ use crate::experiment::restart_recovery::Context;
 use crate::experiment::{KEEP, Observation, kind_name, loopback};
 use crate::results::{Fault, Outcome, TimelineEvent};
 use crate::stats::Round;
-use crate::target::{Cluster, NodeKind};
+use crate::target::{Cluster, LogMark, NodeKind};
 
 /// Name in the record.
 pub const NAME: &str = "persistent-restore";
@@ -40,9 +40,6 @@ const BACK_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long the nodes may take to hold the same afterwards.
 const ALIKE_LIMIT: Duration = Duration::from_secs(60);
-
-/// The most of a log that is read.
-const LOG_BYTES_MAX: u64 = 64 << 20;
 
 /// How much.
 #[derive(Debug, Clone, Copy)]
@@ -232,8 +229,7 @@ async fn one(cluster: &mut Cluster, leg: Leg, tag: &str, held: usize, context: &
 
 /// The log in which a node says that it loads a snapshot of the leader.
 struct Log {
-    file: Option<PathBuf>,
-    from: u64,
+    written: Option<LogMark>,
     says: &'static str,
 }
 
@@ -243,9 +239,8 @@ impl Log {
             NodeKind::Tandem => ("stdout.log", "a snapshot of the leader is loaded"),
             _ => ("alipay-jraft.log", "received InstallSnapshotRequest from"),
         };
-        let file = node.logs.as_ref().map(|it| it.join(name));
-        let from = file.as_ref().and_then(|it| it.metadata().ok()).map_or(0, |it| it.len());
-        Self { file, from, says }
+        let written = node.logs.as_ref().map(|it| LogMark::at_end_of(it.join(name)));
+        Self { written, says }
     }
 
     /// The line about the group of naming data, once it is there.
@@ -263,12 +258,7 @@ impl Log {
     }
 
     fn line(&self) -> Option<String> {
-        use std::io::{Read as _, Seek as _, SeekFrom};
-        let mut file = std::fs::File::open(self.file.as_ref()?).ok()?;
-        file.seek(SeekFrom::Start(self.from)).ok()?;
-        let mut bytes = Vec::new();
-        file.take(LOG_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.written.as_ref()?.written_since()?;
         let line = text.lines().find(|it| it.contains(self.says) && it.contains(crate::client::raft::GROUP))?;
         Some(line.chars().take(300).collect())
     }

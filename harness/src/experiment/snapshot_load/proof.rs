@@ -3,14 +3,7 @@
 //! Official nodes write `[DISTRO-INIT] load snapshot TYPE from ADDRESS result: true` to `protocol-distro.log`; Tandem
 //! writes `loaded peer=ADDRESS services=N` to its standard output. Neither line is written for a push or a pull.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
-
-use crate::target::{Node, NodeKind};
-
-/// The most of a log that is read.
-const LOG_BYTES_MAX: u64 = 32 << 20;
+use crate::target::{LogMark, Node, NodeKind};
 
 /// What a log says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,21 +20,19 @@ pub(super) enum Proof {
 #[derive(Debug)]
 pub(super) struct Mark {
     kind: NodeKind,
-    file: Option<PathBuf>,
-    length: u64,
+    log: Option<LogMark>,
 }
 
 impl Mark {
     pub(super) fn of(node: &Node) -> Self {
         let name = if node.kind == NodeKind::Tandem { "stdout.log" } else { "protocol-distro.log" };
-        let file = node.logs.as_ref().map(|it| it.join(name));
-        let length = file.as_ref().and_then(|it| it.metadata().ok()).map_or(0, |it| it.len());
-        Self { kind: node.kind, file, length }
+        let log = node.logs.as_ref().map(|it| LogMark::at_end_of(it.join(name)));
+        Self { kind: node.kind, log }
     }
 
     /// What was written since.
     pub(super) fn proof(&self, givers: &[Node], services: usize) -> Proof {
-        let Some(text) = self.read() else {
+        let Some(text) = self.log.as_ref().and_then(LogMark::written_since) else {
             return Proof::None(
                 "there is no log of its start to read, so nothing says that it took a snapshot".to_owned(),
             );
@@ -51,14 +42,6 @@ impl Mark {
             NodeKind::Tandem => of_tandem(&text, &givers, services),
             _ => of_nacos(&text, &givers),
         }
-    }
-
-    fn read(&self) -> Option<String> {
-        let mut file = File::open(self.file.as_ref()?).ok()?;
-        file.seek(SeekFrom::Start(self.length)).ok()?;
-        let mut bytes = Vec::new();
-        file.take(LOG_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

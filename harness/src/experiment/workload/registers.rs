@@ -109,7 +109,7 @@ impl Registers {
                 call(method.clone(), client.context(), path, query, Expect::Any).map_err(|error| error.to_string())?;
             match client.send(&call).await {
                 Ok(_) => return Ok(()),
-                Err(ClientError::Refused { body, .. }) if says_done(&body) => return Ok(()),
+                Err(ClientError::Refused { body, .. }) if says_done(&method, &body) => return Ok(()),
                 Err(error) => said = error.to_string(),
             }
         }
@@ -239,8 +239,9 @@ fn is_instance(register: u32) -> bool {
 }
 
 /// Whether what was to be created is there, or what was to be removed is not.
-fn says_done(body: &str) -> bool {
-    ["already exists", "not exist", "not found"].iter().any(|it| body.contains(it))
+fn says_done(method: &Method, body: &str) -> bool {
+    let words: &[&str] = if *method == Method::POST { &["already exists"] } else { &["not exist", "not found"] };
+    words.iter().any(|it| body.contains(it))
 }
 
 fn says_absent(body: &str) -> bool {
