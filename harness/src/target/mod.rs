@@ -289,16 +289,19 @@ impl Cluster {
                 Some(Slot::Container(Some(_))) => None,
                 _ => continue,
             };
-            let is_suspect = !self.prober.answers(node).await
-                && match output {
-                    Some((pid, output)) => hang::awaits_leader(pid, output).await,
-                    None => true,
-                };
-            if !is_suspect {
+            let start = match output {
+                _ if self.prober.answers(node).await => None,
+                Some((pid, output)) => match hang::waits(pid, output).await {
+                    Ok(start) => start,
+                    Err(hang::NoAnswer) => continue,
+                },
+                None => Some(hang::Start::Unknown),
+            };
+            let Some(start) = start else {
                 watch.clears(i);
                 continue;
-            }
-            if watch.suspects(i, output.is_some()) {
+            };
+            if watch.suspects(i, start) {
                 progress.line(&format!("{} hangs in its start; it is killed and started again", node.address));
                 self.kill_node(i).await?;
                 self.start_node(i).await?;
