@@ -41,11 +41,15 @@ const WAITS_IN: &str = "EmbeddedDumpService.init";
 /// What the start of a real node is seen to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// It waits for a leader, and nothing will tell it of one.
-    Wedged,
+    /// It is over, or does something else than wait for a leader.
+    GoesOn,
+    /// Asked for its stacks, it wrote none: it is stopped or too busy, and nothing is known of it.
+    Silent,
     /// It waits for a leader.
     Waits,
-    /// It is not known what it does, but it does not listen.
+    /// It waits for a leader, and nothing will tell it of one.
+    Wedged,
+    /// It cannot be asked, and does not listen.
     Unknown,
 }
 
@@ -73,65 +77,60 @@ impl HangWatch {
         is_due
     }
 
-    /// Notes what the start of node `i` does, and says whether it hangs.
-    pub(super) fn suspects(&mut self, i: usize, start: Start) -> bool {
+    /// Notes what the start of node `i` does, and says whether it hangs; its next start is judged anew.
+    pub(super) fn hangs(&mut self, i: usize, start: Start) -> bool {
+        let looks = match start {
+            Start::GoesOn => {
+                self.suspect.remove(&i);
+                return false;
+            }
+            Start::Silent => return false,
+            Start::Wedged => 1,
+            Start::Waits => LOOKS,
+            Start::Unknown => BLIND_LOOKS,
+        };
         let seen = self.suspect.entry(i).or_default();
         *seen += 1;
-        match start {
-            Start::Wedged => true,
-            Start::Waits => *seen >= LOOKS,
-            Start::Unknown => *seen >= BLIND_LOOKS,
+        let hangs = *seen >= looks;
+        if hangs {
+            self.suspect.remove(&i);
         }
-    }
-
-    /// Node `i` listens, does something else or is started again.
-    pub(super) fn clears(&mut self, i: usize) {
-        self.suspect.remove(&i);
+        hangs
     }
 }
 
-/// Whether and how the start of a real node waits for a leader now, by the stacks it writes to its output when asked.
-///
-/// # Errors
-/// When it does not answer, as one that is stopped or too busy: nothing is known of it then.
-pub(super) async fn waits(pid: u32, output: &Path) -> Result<Option<Start>, NoAnswer> {
+/// What the start of a real node does now, by the stacks it writes to its output when asked.
+pub(super) async fn look_at(pid: u32, output: &Path) -> Start {
     let can_be_asked = procfs::age(pid).is_some_and(|age| age >= CAN_BE_ASKED);
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| can_be_asked) else { return Ok(None) };
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| can_be_asked) else {
+        return Start::GoesOn;
+    };
     let output = LogMark::at_end_of(output.to_owned());
     if kill_process(pid, Signal::QUIT).is_err() {
-        return Ok(None);
+        return Start::GoesOn;
     }
     let asked = tokio::time::Instant::now();
     while asked.elapsed() < DUMP_LIMIT {
         tokio::time::sleep(DUMP_PAUSE).await;
-        if let Some(dump) = output.written_since()
-            && let Some(threads) = threads(&dump)
-        {
-            return Ok(start(threads));
+        if let Some(start) = output.written_since().as_deref().and_then(read) {
+            return start;
         }
     }
-    Err(NoAnswer)
+    Start::Silent
 }
 
-/// Asked for its stacks, a node wrote none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoAnswer;
-
-/// The threads of a dump; `None` while it is not whole.
-fn threads(dump: &str) -> Option<&str> {
+/// What a dump says; `None` while it is not whole. The thread that starts a node ends when the start does.
+fn read(dump: &str) -> Option<Start> {
     let (_, threads) = dump.split_once("Full thread dump")?;
-    Some(threads.split_once("JNI global ref")?.0)
-}
-
-/// Whether and how the thread that starts the node waits for a leader. That thread ends when the start does.
-fn start(threads: &str) -> Option<Start> {
-    let starter = threads.split("\n\n").find(|it| it.trim_start().starts_with("\"main\""))?;
-    let stopped = threads.split("\n\n").filter(|it| it.contains(TELLS_IN) && it.contains(STOPS_IN)).count();
-    match (starter.contains(WAITS_IN), stopped >= TELLERS) {
-        (true, true) => Some(Start::Wedged),
-        (true, false) => Some(Start::Waits),
-        (false, _) => None,
-    }
+    let (threads, _) = threads.split_once("JNI global ref")?;
+    let stacks = || threads.split("\n\n");
+    let waits = stacks().any(|it| it.trim_start().starts_with("\"main\"") && it.contains(WAITS_IN));
+    let stopped = stacks().filter(|it| it.contains(TELLS_IN) && it.contains(STOPS_IN)).count();
+    Some(match (waits, stopped >= TELLERS) {
+        (true, true) => Start::Wedged,
+        (true, false) => Start::Waits,
+        (false, _) => Start::GoesOn,
+    })
 }
 
 #[cfg(test)]
@@ -151,33 +150,35 @@ mod tests {
     #[test]
     fn who_waits_is_looked_at_twice_and_who_is_wedged_once() {
         let mut watch = HangWatch::default();
-        assert!(!watch.suspects(0, Start::Waits), "a leader may be elected yet");
-        assert!(!watch.suspects(1, Start::Waits));
-        assert!(watch.suspects(0, Start::Waits));
-        watch.clears(0);
-        assert!(!watch.suspects(0, Start::Waits), "its second start");
-        assert!(watch.suspects(3, Start::Wedged));
-        let blind: Vec<bool> = (0..4).map(|_| watch.suspects(2, Start::Unknown)).collect();
+        assert!(!watch.hangs(0, Start::Waits), "a leader may be elected yet");
+        assert!(!watch.hangs(1, Start::Waits));
+        assert!(watch.hangs(0, Start::Waits));
+        assert!(!watch.hangs(0, Start::Waits), "its second start");
+        assert!(!watch.hangs(0, Start::GoesOn));
+        assert!(!watch.hangs(0, Start::Waits), "it went on meanwhile");
+        assert!(!watch.hangs(0, Start::Silent));
+        assert!(watch.hangs(0, Start::Waits), "a look without an answer changes nothing");
+        assert!(watch.hangs(3, Start::Wedged));
+        let blind: Vec<bool> = (0..4).map(|_| watch.hangs(2, Start::Unknown)).collect();
         assert_eq!(blind, [false, false, false, true]);
     }
 
     #[test]
     fn who_waits_for_a_leader_is_told_by_its_stack() {
-        let start = |dump: &str| threads(dump).map(start);
-        assert_eq!(start(DUMP), Some(Some(Start::Wedged)));
-        assert_eq!(start(&DUMP.replacen(TELLS_IN, "Observable.addObserver", 1)), Some(Some(Start::Waits)), "one tells");
-        assert_eq!(start(&DUMP.replacen(STOPS_IN, "ThreadUtils.sleep", 1)), Some(Some(Start::Waits)), "one goes on");
-        assert_eq!(start(&DUMP.replace(WAITS_IN, "EmbeddedDumpService.dumpOperate")), Some(None), "it reads");
-        assert_eq!(start(&DUMP.replace("\"main\"", "\"other\"")), Some(None), "it has started");
+        assert_eq!(read(DUMP), Some(Start::Wedged));
+        assert_eq!(read(&DUMP.replacen(TELLS_IN, "Observable.addObserver", 1)), Some(Start::Waits), "one tells");
+        assert_eq!(read(&DUMP.replacen(STOPS_IN, "ThreadUtils.sleep", 1)), Some(Start::Waits), "one goes on");
+        assert_eq!(read(&DUMP.replace(WAITS_IN, "EmbeddedDumpService.dumpOperate")), Some(Start::GoesOn), "it reads");
+        assert_eq!(read(&DUMP.replace("\"main\"", "\"other\"")), Some(Start::GoesOn), "it has started");
         let (begun, _) = DUMP.split_once("JNI").expect("an end");
-        assert_eq!(start(begun), None, "it writes yet");
-        assert_eq!(start("Nacos is starting..."), None);
+        assert_eq!(read(begun), None, "it writes yet");
+        assert_eq!(read("Nacos is starting..."), None);
     }
 
     #[tokio::test]
     async fn who_is_young_is_not_asked() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
-        assert_eq!(waits(child.id(), Path::new("/dev/null")).await, Ok(None));
+        assert_eq!(look_at(child.id(), Path::new("/dev/null")).await, Start::GoesOn);
         assert!(child.try_wait().expect("its state").is_none(), "SIGQUIT would have ended it");
         let _ = child.kill();
         let _ = child.wait();

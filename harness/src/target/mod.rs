@@ -290,22 +290,14 @@ impl Cluster {
                 _ => continue,
             };
             let start = match output {
-                _ if self.prober.answers(node).await => None,
-                Some((pid, output)) => match hang::waits(pid, output).await {
-                    Ok(start) => start,
-                    Err(hang::NoAnswer) => continue,
-                },
-                None => Some(hang::Start::Unknown),
+                _ if self.prober.answers(node).await => hang::Start::GoesOn,
+                Some((pid, output)) => hang::look_at(pid, output).await,
+                None => hang::Start::Unknown,
             };
-            let Some(start) = start else {
-                watch.clears(i);
-                continue;
-            };
-            if watch.suspects(i, start) {
+            if watch.hangs(i, start) {
                 progress.line(&format!("{} hangs in its start; it is killed and started again", node.address));
                 self.kill_node(i).await?;
                 self.start_node(i).await?;
-                watch.clears(i);
             }
         }
         Ok(())
