@@ -24,6 +24,9 @@ pub(super) const PULL_KEYS_MAX: usize = 1000;
 /// Whoever is silent for too long is called unhealthy by its owner within this, ms: two looks at it.
 const UNHEALTHY_WITHIN_MS: i64 = 2 * expiry::PERIOD.as_millis() as i64;
 
+/// Of the instances in a list, whoever sends it has heard one within this, ms: two beats of official clients.
+const HEARD_WITHIN_MS: i64 = 10_000;
+
 /// Who sent something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender<'a> {
@@ -50,6 +53,7 @@ struct Pushed {
     key: String,
     id: ServiceId,
     instances: Vec<Instance>,
+    trust: Trust,
 }
 
 /// A push that could not be taken.
@@ -73,7 +77,7 @@ impl Distro {
         if map.is_empty() {
             return Err(ReceiveError::Empty);
         }
-        let mut late = Vec::new();
+        let mut late: HashMap<String, Vec<Pushed>> = HashMap::new();
         for (key, datum) in map {
             let Some(id) = datum::service_of(&key) else { continue };
             // Official nodes store under the inner key what the outer one let in; only equal ones make sense.
@@ -83,49 +87,63 @@ impl Distro {
             }
             let Some(instances) = datum.instances else { continue };
             let trust = self.trust(&id, sender);
-            if trust == (Trust::Owner { tells: false }) && self.is_late(&id, &instances) {
-                late.push(Pushed { key, id, instances });
+            if self.is_late(&id, &instances, trust)
+                && let Some(owner) = self.whose(&id, trust)
+            {
+                late.entry(owner).or_default().push(Pushed { key, id, instances, trust });
                 continue;
             }
             self.received(&id);
             let merged = self.apply(&id, instances, Vec::new(), trust);
             self.answer_owner(id, sender, trust, merged);
         }
-        self.ask_owners(late);
+        for (owner, pushed) in late {
+            let distro = Arc::clone(self);
+            crate::tasks::spawn(async move { distro.ask_owner(&owner, pushed).await });
+        }
         Ok(())
     }
 
-    /// Whether a pushed list is from a while ago, as it seems: it holds what was removed since, or shows as healthy whom its
-    /// owner would have called unhealthy long ago. Nothing numbers plain pushes: what an official node sent into a hole or
-    /// down a narrow line arrives when it likes, and overtakes.
-    fn is_late(&self, id: &ServiceId, instances: &[Instance]) -> bool {
+    /// Whether a pushed list is from a while ago, as it seems: nobody in it has been heard lately, it shows as healthy whom
+    /// its owner would have called unhealthy long ago, or the owner's own later list is here already: it holds what was
+    /// removed since, or an earlier beat. Nothing numbers plain pushes: what an official node sent into a hole or down a
+    /// narrow line arrives when it likes, and overtakes.
+    fn is_late(&self, id: &ServiceId, instances: &[Instance], trust: Trust) -> bool {
+        // From others removals are told, or of two records the later one stays.
+        if !matches!(trust, Trust::Owner { tells: false } | Trust::Stranger) {
+            return false;
+        }
         let now = now_ms();
+        if instances.iter().map(|one| one.last_beat).max().is_some_and(|heard| now - heard > HEARD_WITHIN_MS) {
+            return true;
+        }
         let judged = self.switches.get().health_check_enabled;
         let silent_for = |one: &Instance| now - one.last_beat - heart_beat_timeout(one);
         if judged && instances.iter().any(|one| one.healthy && !one.marked && silent_for(one) > UNHEALTHY_WITHIN_MS) {
             return true;
         }
+        if trust == Trust::Stranger {
+            // Ours did not come from there.
+            return false;
+        }
         let Some(service) = self.registry.get(id) else { return false };
         let state = service.read();
-        instances.iter().any(|one| state.removals.covers(one))
+        let is_known_later =
+            |one: &Instance| state.ephemeral.get(&one.key()).is_some_and(|known| known.last_beat > one.last_beat);
+        instances.iter().any(|one| state.removals.covers(one) || is_known_later(one))
     }
 
-    /// Takes lists as their owners have them now instead of those that were pushed.
-    fn ask_owners(self: &Arc<Self>, late: Vec<Pushed>) {
-        let ring = self.members.ring();
-        let mut by_owner: HashMap<String, Vec<Pushed>> = HashMap::new();
-        for one in late {
-            if let Some(owner) = ring.owner(&one.id.name) {
-                by_owner.entry(owner.to_owned()).or_default().push(one);
-            }
+    /// Who knows what a pushed list should be. A stranger takes itself or another official node for the owner: the one that
+    /// is it while this node is out of their sight.
+    fn whose(&self, id: &ServiceId, trust: Trust) -> Option<String> {
+        if trust != Trust::Stranger {
+            return self.members.owner(&id.name);
         }
-        for (owner, pushed) in by_owner {
-            let distro = Arc::clone(self);
-            crate::tasks::spawn(async move { distro.ask_owner(&owner, pushed).await });
-        }
+        let official = self.members.peers().into_iter().filter(|peer| !peer.may_be_tandem());
+        Ring::new(official.map(|peer| peer.address).collect()).owner(&id.name).map(str::to_owned)
     }
 
-    /// Asks this owner; what was pushed counts when it does not answer.
+    /// Takes lists as this owner has them now; what was pushed counts when it does not answer.
     async fn ask_owner(&self, owner: &str, pushed: Vec<Pushed>) {
         let sender = match self.members.is_tandem(owner) {
             true => Sender::tandem(owner),
@@ -144,7 +162,7 @@ impl Distro {
             for one in asked {
                 if before.get(&one.key) == Some(&self.receipt(&one.id)) {
                     self.received(&one.id);
-                    self.apply(&one.id, one.instances, Vec::new(), Trust::Owner { tells: false });
+                    self.apply(&one.id, one.instances, Vec::new(), one.trust);
                 }
             }
         }

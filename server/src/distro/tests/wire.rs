@@ -115,14 +115,52 @@ async fn of_a_push_that_was_overtaken_the_owner_is_asked() {
     // Registered again.
     push(&[1, 2], now_ms() + 1).await;
     assert!(shows(&[1, 2]));
-    // Its owner would not call an instance healthy that it has not heard of for 26 s.
-    push(&[4], before - 26_000).await;
+    // The owner had heard 1 later than that, so it has pushed this before.
+    push(&[1], before).await;
     eventually("what the owner has", SOON, || shows(&[9])).await;
-    push(&[4], before - 20_000).await;
+    // Nobody in it was heard for two beats.
+    push(&[4], now_ms() - 8_000).await;
     assert!(shows(&[4]));
+    push(&[5], now_ms() - 11_000).await;
+    eventually("what the owner has", SOON, || shows(&[9])).await;
+    // Its owner would not call an instance healthy that it has not heard of for 26 s, whomever else it hears.
+    let body = datum(&theirs, &[5, 6]).replace(r#""port":5"#, &format!(r#""lastBeat":{},"port":5"#, now_ms() - 26_000));
+    assert!(body.matches("lastBeat").count() == 1, "{body}");
+    push(&[4], now_ms() + 1).await;
+    assert_eq!(call(at, "PUT", DATUM, &[JSON], &body).await.0, 200);
+    eventually("what the owner has", SOON, || shows(&[9])).await;
     cluster.kill(1).await;
-    push(&[5], before - 26_000).await;
+    push(&[5], now_ms() - 26_000).await;
     eventually("nobody knows better", SOON, || shows(&[5])).await;
+}
+
+/// While this node was out of the others' sight, one of them was the owner of what belongs to this one: what that one
+/// pushed into the hole comes out when it has closed, before anybody here knows that it has. Removed there meanwhile was
+/// what never was known here.
+#[tokio::test]
+async fn of_a_push_into_a_hole_its_sender_is_asked() {
+    let mut cluster = Cluster::start(2).await;
+    let (at, node, sender) = (cluster.addresses[0], Arc::clone(cluster.node(0)), Arc::clone(cluster.node(1)));
+    let own = cluster.service_of(0, "hole");
+    register(&node, &own, 1);
+    eventually("pushed", SOON, || seen(&sender, &own).is_some()).await;
+    sender.tasks.stop(SOON).await;
+    assert!(node.members.accept_report(Member::listed("127.0.0.1", cluster.addresses[1].port()), 1));
+    let push = async |beat: i64| {
+        let body = datum(&own, &[1, 2]).replace(r#""port":"#, &format!(r#""lastBeat":{beat},"port":"#));
+        assert_eq!(call(at, "PUT", DATUM, &[JSON], &body).await.0, 200);
+    };
+    register(&sender, &own, 3);
+    push(now_ms() - 11_000).await;
+    assert_eq!(seen(&node, &own), Some(vec![(1, true)]), "what it never knew is not shown for a moment");
+    eventually("what the sender has", SOON, || seen(&node, &own) == Some(vec![(1, true), (3, true)])).await;
+    // One that comes in time is taken as it is, and one that nobody can be asked about.
+    push(now_ms()).await;
+    assert_eq!(seen(&node, &own), Some(vec![(1, true), (2, true)]));
+    register(&node, &own, 4);
+    cluster.kill(1).await;
+    push(now_ms() - 11_000).await;
+    eventually("nobody knows better", SOON, || seen(&node, &own) == Some(vec![(1, true), (2, true)])).await;
 }
 
 #[tokio::test]
