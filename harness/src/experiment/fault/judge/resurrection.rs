@@ -3,7 +3,7 @@
 //! From the acknowledgement of a deregistration until the client registers again, a look that shows the instance is
 //! *stale*. That is measured, and is a violation only when it is more than being late:
 //! - the instance *came back*: the node had shown the service without it after the acknowledgement, and shows it again
-//!   although nothing excuses that any more; what is on its way for [`SETTLED`](super::lives::SETTLED) is excused, and
+//!   although nothing excuses that any more; what is on its way for [`SETTLED`] is excused, and
 //!   so is what an open request of the client may have made, until that expires, and what the node shows for the first time
 //!   while its own line is narrow, which was on its way for long;
 //! - it is *still there*: the last look at that node shows it, and nothing excuses that.
@@ -12,8 +12,9 @@
 //! - that is one, no official node showed the instance in its last look before, and some Tandem node had had it: what none
 //!   of them ever showed or was told by the client, an official node has told them with a list that was long on its way;
 //! - or that is an official one, and a Tandem node showed it although it had been told, and no other official one did. A
-//!   Tandem node was told when it acknowledged the deregistration itself, or when some node but the one that did had shown
-//!   the instance and then did not: who told that one had told all.
+//!   Tandem node was told when it acknowledged the deregistration itself, or when a node but the one that did had shown
+//!   the instance and then did not: who told that one had told all within [`SETTLED`], since official
+//!   nodes come by it with checksums as well, one after the other; what a Tandem node forgot, it was told.
 //!
 //! Where nodes change their kind that cannot be told.
 
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::super::history::{Phase, Us};
 use super::finding::{Check, Figure, Finding, ms, when};
-use super::lives::Departed;
+use super::lives::{Departed, SETTLED};
 use super::looks::Seen;
 use super::story::{Line, Story};
 
@@ -92,7 +93,8 @@ fn began_at_tandem(story: &Story<'_>, instance: u32, back: &Back) -> bool {
     let forgot = |node: usize| {
         let looks = looks_before(node);
         let (before, after) = looks.split_at(looks.partition_point(|it| it.sent < back.departed.at));
-        before.iter().any(shows) && !after.iter().all(shows)
+        let spread = if story.is_tandem(node) { 0 } else { SETTLED };
+        before.iter().any(shows) && after.iter().find(|it| !shows(it)).is_some_and(|it| it.sent + spread <= back.sent)
     };
     let by = back.departed.by;
     let was_told = || by.is_some_and(|it| story.is_tandem(it)) || others_than(by).any(forgot);

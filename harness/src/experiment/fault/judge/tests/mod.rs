@@ -185,11 +185,14 @@ fn who_was_not_told_did_not_bring_it_back() {
         let mut tale = Tale::default();
         tale.header.nodes = ["nacos", "tandem", "nacos"].map(str::to_owned).to_vec();
         // Node 2 knows the instance until then.
-        tale.lies = vec![(0, 12, 42, 46, true), (1, 12, 30, 46, true), (2, 12, until, 46, false)];
+        tale.lies = vec![(0, 12, 42, 46, true), (1, 12, 30, 46, true)];
+        tale.lies.push(if until > 30 { (2, 12, 30, until, true) } else { (2, 12, until, 46, false) });
         judged(&tale).finding(Check::NoResurrection).unwrap().of_tandem
     };
     assert_eq!(of_tandem(0), 0, "nobody else knew it, and nobody was told");
     assert_eq!(of_tandem(30), 1, "node 2 was told, and so was node 1");
+    assert_eq!(of_tandem(35), 1, "node 1 was told by then as well");
+    assert_eq!(of_tandem(39), 0, "node 2 may have asked a moment before node 1 would have");
 }
 
 #[test]
