@@ -3,9 +3,9 @@
 //! From the acknowledgement of a deregistration until the client registers again, a look that shows the instance is
 //! *stale*. That is measured, and is a violation only when it is more than being late:
 //! - the instance *came back*: the node had shown the service without it after the acknowledgement, and shows it again
-//!   although nothing excuses that any more; what is on its way for [`SETTLED`] is excused, and
-//!   so is what an open request of the client may have made, until that expires, and what the node shows for the first time
-//!   while its own line is narrow, which was on its way for long;
+//!   although nothing excuses that any more; what is on its way for [`SETTLED`] is excused, and so is what an open request
+//!   of the client may have made, until that expires, and what the node shows for the first time while its own line is
+//!   narrow, which was on its way for long;
 //! - it is *still there*: the last look at that node shows it, and nothing excuses that.
 //!
 //! Of several nodes the first one counts. In a cluster of both kinds it *began at a Tandem node* when
@@ -13,8 +13,8 @@
 //!   of them ever showed or was told by the client, an official node has told them with a list that was long on its way;
 //! - or that is an official one, and a Tandem node showed it although it had been told, and no other official one did. A
 //!   Tandem node was told when it acknowledged the deregistration itself, or when a node but the one that did had shown
-//!   the instance and then did not: who told that one had told all within [`SETTLED`], since official
-//!   nodes come by it with checksums as well, one after the other; what a Tandem node forgot, it was told.
+//!   the instance and then did not: who told that one had told all within [`SETTLED`], since official nodes come by it with
+//!   checksums as well, one after the other; what a Tandem node forgot, it was told.
 //!
 //! Where nodes change their kind that cannot be told.
 
