@@ -268,6 +268,11 @@ impl Member {
         self.log.snapshot_meta(index)
     }
 
+    /// Whether what comes of this call still matters.
+    pub fn awaits(&self, call: CallId) -> bool {
+        self.calls.contains_key(&call)
+    }
+
     /// The voters that answered lately, for a leader: what `GetPeers` shows with `only_alive`.
     pub fn alive_peers(&self) -> Vec<PeerId> {
         let Part::Leader(leadership) = &self.part else { return Vec::new() };

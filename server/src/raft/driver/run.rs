@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
 use super::apply::{Done, Job};
@@ -97,6 +98,10 @@ pub(super) struct Core {
     held: VecDeque<(Ticket, Held)>,
     calls: u64,
     replies: HashMap<CallId, oneshot::Sender<Response>>,
+    /// Votes asked for. What still waits for a connection when the election is over would reach its peer beside the first
+    /// entries of whom it elected: an official member that follows already and has not voted stops following and votes
+    /// (compat/spec/jraft.md §5), which as one of two changes of leader may stop its start (compat/spec/membership.md §8).
+    votes: HashMap<CallId, AbortHandle>,
     tokens: Token,
     /// Proposals between being handed to the member and its word on them.
     offered: HashMap<Token, ProposalAnswer>,
@@ -128,6 +133,7 @@ impl Core {
             held: VecDeque::new(),
             calls: 0,
             replies: HashMap::new(),
+            votes: HashMap::new(),
             tokens: 0,
             offered: HashMap::new(),
             proposals: BTreeMap::new(),
@@ -285,6 +291,14 @@ impl Core {
         for output in self.setup.member.step(now_ms, input, &*self.setup.store) {
             self.output(output);
         }
+        let member = &self.setup.member;
+        self.votes.retain(|call, asked| {
+            let awaited = member.awaits(*call);
+            if !awaited {
+                asked.abort();
+            }
+            awaited
+        });
     }
 
     fn output(&mut self, output: Output) {
@@ -360,12 +374,16 @@ impl Core {
                     let _ = reply.send(response);
                 }
             }
-            Held::Call { id, to, request, timeout_ms } => self.call(id, &to, request, timeout_ms),
+            Held::Call { id, to, request, timeout_ms } if self.setup.member.awaits(id) => {
+                self.call(id, &to, request, timeout_ms);
+            }
+            Held::Call { .. } => {}
         }
     }
 
     fn call(&mut self, id: CallId, to: &PeerId, request: Request, timeout_ms: u64) {
         let commands = self.setup.commands.clone();
+        let is_vote = matches!(request, Request::Vote(_));
         let (request, reader) = match self.offer(request) {
             Ok(offered) => offered,
             Err(why) => {
@@ -377,13 +395,16 @@ impl Core {
         let timeout = Duration::from_millis(timeout_ms);
         let answer = self.setup.network.call(&self.setup.group, to, request, timeout);
         let readers = Arc::clone(&self.setup.readers);
-        self.setup.runtime.spawn(async move {
+        let made = self.setup.runtime.spawn(async move {
             let answer = answer.await;
             if let Some(reader) = reader {
                 readers.close(reader);
             }
             let _ = commands.send(Command::Answered(id, answer));
         });
+        if is_vote {
+            self.votes.insert(id, made.abort_handle());
+        }
     }
 
     /// Says where a snapshot's files are: the latest there is, whatever was the latest when the core decided.

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::network::Readers;
+use super::network::{Network, Readers};
 use super::{GroupOptions, Parts, RaftGroup};
 use crate::raft::core::memory::MemoryStore;
-use crate::raft::core::message::{MembershipChange, Role};
+use crate::raft::core::message::{MembershipChange, NoAnswer, RaftError, Request, Response as Answer, Role};
 use crate::raft::core::options::{Options, Timing};
 use crate::raft::core::store::{Applied, ApplyError, Chunk, Incoming, Snapshots, StateMachine, StoreError};
 use crate::raft::core::{Configuration, Index, PeerId, SnapshotMeta};
@@ -21,7 +22,7 @@ use crate::raft::rpc::{RaftClient, ReadRequest, Response, WriteRequest};
 use crate::raft::snapshot::meta::FilesMeta;
 use crate::raft::transport::peers::Peers;
 use crate::raft::transport::server::{NacosRequests, RaftServer};
-use crate::raft::voter::NotDone;
+use crate::raft::voter::{Forwarded, NotDone};
 
 const GROUP: &str = "g";
 const FILE: &str = "lines";
@@ -119,12 +120,12 @@ impl StateMachine for Machine {
 struct NoNacos;
 
 impl NacosRequests for NoNacos {
-    fn write(&self, request: WriteRequest) -> futures::future::BoxFuture<'_, Response> {
+    fn write(&self, request: WriteRequest) -> BoxFuture<'_, Response> {
         let err_msg = format!("Could not find the corresponding Raft Group : {}", request.group);
         Box::pin(std::future::ready(Response { err_msg, ..Response::default() }))
     }
 
-    fn read(&self, _: ReadRequest) -> futures::future::BoxFuture<'_, Response> {
+    fn read(&self, _: ReadRequest) -> BoxFuture<'_, Response> {
         Box::pin(std::future::ready(Response::default()))
     }
 }
@@ -150,6 +151,11 @@ impl Drop for TestNode {
 }
 
 fn start(listener: TcpListener, initial: &Configuration, disk: Disk) -> TestNode {
+    let network = Peers::new(Arc::new(RaftClient::default()), Duration::from_secs(5));
+    start_over(Arc::new(network), listener, initial, disk)
+}
+
+fn start_over(network: Arc<dyn Network>, listener: TcpListener, initial: &Configuration, disk: Disk) -> TestNode {
     let me = PeerId::parse(&listener.local_addr().unwrap().to_string()).unwrap();
     let (lines, readers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Readers::default()));
     let options = GroupOptions {
@@ -166,7 +172,7 @@ fn start(listener: TcpListener, initial: &Configuration, disk: Disk) -> TestNode
         store: Arc::clone(&disk.store) as _,
         snapshots: Arc::new(Shared(Arc::clone(&disk.snapshots))),
         machine: Box::new(Machine { lines: Arc::clone(&lines), snapshots: Arc::clone(&disk.snapshots) }),
-        network: Arc::new(Peers::new(Arc::new(RaftClient::default()), Duration::from_secs(5))),
+        network,
         readers: Arc::clone(&readers),
     };
     let group = Arc::new(RaftGroup::start(options, parts).unwrap());
@@ -280,6 +286,65 @@ async fn three_members_commit_elect_hand_over_and_restart() {
     let back = gone.restart(&initial, false).await;
     assert_eq!(*back.group.me(), at);
     until("it has all", || has(&back, "a") && has(&back, "c") && has(&back, "d")).await;
+}
+
+/// To one peer votes are never asked for: the connection is not there yet. How many wait for it.
+struct Connecting {
+    peers: Peers,
+    to: PeerId,
+    waiting: Arc<()>,
+    asked: AtomicUsize,
+}
+
+impl Network for Connecting {
+    fn call(
+        &self,
+        group: &str,
+        to: &PeerId,
+        request: Request,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Answer, NoAnswer>> {
+        if *to == self.to && matches!(request, Request::Vote(_)) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let waits = Arc::clone(&self.waiting);
+            return Box::pin(async move {
+                std::future::pending::<()>().await;
+                drop(waits);
+                Err(NoAnswer)
+            });
+        }
+        self.peers.call(group, to, request, timeout)
+    }
+
+    fn read_file(
+        &self,
+        uri: &str,
+        file: &str,
+        offset: u64,
+        count: usize,
+    ) -> BoxFuture<'static, Result<Chunk, RaftError>> {
+        self.peers.read_file(uri, file, offset, count)
+    }
+
+    fn forward(&self, to: &PeerId, request: WriteRequest) -> BoxFuture<'static, Forwarded> {
+        self.peers.forward(to, request)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_elected_it_asks_nobody_for_votes_any_more() {
+    let (listeners, absent) = ([bind("127.0.0.1:0").await, bind("127.0.0.1:0").await], bind("127.0.0.1:0").await);
+    let peer = |listener: &TcpListener| PeerId::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let initial = Configuration::of(listeners.iter().chain([&absent]).map(peer));
+    let waiting = Arc::new(());
+    let peers = Peers::new(Arc::new(RaftClient::default()), Duration::from_secs(5));
+    let (to, asked) = (peer(&absent), AtomicUsize::new(0));
+    let network = Arc::new(Connecting { peers, to, waiting: Arc::clone(&waiting), asked });
+    let nodes = listeners.map(|listener| start_over(Arc::clone(&network) as _, listener, &initial, Disk::default()));
+    leader(&nodes).await;
+    write(&nodes.iter().collect::<Vec<_>>(), "a").await;
+    assert!(network.asked.load(Ordering::Relaxed) >= 2, "for a pre-vote and a vote");
+    until("nothing waits any more", || Arc::strong_count(&waiting) == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
