@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 mod fault;
 
-pub use fault::{Fault, FaultCheck, FaultEvidence, FaultFigure, FaultViolation, TimelineEvent, TimelineSample};
+pub use fault::{
+    Fault, FaultCheck, FaultEvidence, FaultFigure, FaultViolation, TimelineEvent, TimelineSample, unseen_bugs,
+};
 
 /// Value of [`Results::schema`] that this version writes and reads.
 pub const SCHEMA: &str = "tandem-results/1";

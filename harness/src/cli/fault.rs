@@ -14,6 +14,7 @@ use crate::experiment::fault::scenario::{Action, Scenario};
 use crate::nemesis::{Clocks, find_library};
 use crate::network;
 use crate::profile::Profile;
+use crate::results::unseen_bugs;
 use crate::target::{Network, check_versions};
 
 /// Break clusters the same way under load, and prove what each keeps.
@@ -127,6 +128,16 @@ async fn measured(args: FaultArgs, scenarios: Vec<Scenario>, network: Network) -
     };
     let (results, ending, done) =
         scenarios::run(&begun.plan, &begun.parts, how, &begun.stop, begun.progress.as_ref(), told).await?;
+    let mut about: Vec<&str> = results.faults.iter().map(|it| it.scenario.as_str()).collect();
+    about.sort_unstable();
+    about.dedup();
+    for scenario in about {
+        if let Some(says) = unseen_bugs(&results.faults, scenario)
+            && !begun.json
+        {
+            println!("{scenario}: {says}");
+        }
+    }
     let ran = done.iter().filter(|it| matches!(it, Done::Ran(_))).count();
     if ran == 0 && ending == Ending::Complete {
         begun.end(&results, ending, false).map(drop)?;

@@ -185,7 +185,7 @@ async fn at<P: Parts>(seat: &mut Seat, parts: &P, scenario: &Scenario, context: 
     let shape = fault::shape_of(cluster);
     let outcome = fault::run(cluster, scenario, context).await;
     match outcome.and_then(|events| Judged::of(shape, events)) {
-        Ok(judged) => Done::Ran(Box::new(judged)),
+        Ok(judged) => Done::Ran(Box::new(Judged { issues: scenario.issues.clone(), ..judged })),
         Err(error) => skipped(false, format!("{error:#}")),
     }
 }

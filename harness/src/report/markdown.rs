@@ -12,7 +12,7 @@ use super::random;
 use super::score::{self, Score};
 use super::verdict;
 use super::window;
-use crate::results::{Fault, Outcome, Results};
+use crate::results::{Fault, Outcome, Results, unseen_bugs};
 
 /// Failures that are listed; the rest are in the HTML report and in `results.json`.
 const FAILURES_MAX: usize = 200;
@@ -313,6 +313,13 @@ fn faults(out: &mut String, results: &Results) {
         );
     }
     out.push('\n');
+    let mut names: Vec<&str> = results.faults.iter().map(|it| it.scenario.as_str()).collect();
+    names.dedup();
+    let unseen = names.iter().filter_map(|it| Some((it, unseen_bugs(&results.faults, it)?)));
+    let unseen: Vec<_> = unseen.map(|(name, says)| format!("{name}: {says}")).collect();
+    if !unseen.is_empty() {
+        bullets(out, unseen.into_iter());
+    }
     for fault in &results.faults {
         fault_checks(out, fault);
     }

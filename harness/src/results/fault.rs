@@ -12,6 +12,9 @@ pub struct Fault {
     pub target: String,
     /// Name of the scenario.
     pub scenario: String,
+    /// Issues of Nacos whose bug the scenario was written to find, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<u32>,
     /// The verdict.
     pub outcome: Outcome,
     /// Heal to agreement, ms.
@@ -39,6 +42,16 @@ pub struct Fault {
     /// The history that it was judged by, below the folder of the results; empty when none was kept.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub history: String,
+}
+
+/// That a scenario was written to find bugs of official Nacos and no target shows them: every one that it ran at is without
+/// any violation.
+pub fn unseen_bugs(faults: &[Fault], scenario: &str) -> Option<String> {
+    let mut runs = faults.iter().filter(|it| it.scenario == scenario).peekable();
+    let issues: Vec<_> = runs.peek()?.issues.iter().map(|it| format!("#{it}")).collect();
+    let is_clean = |it: &Fault| it.outcome == Outcome::Pass && it.checks.iter().all(|it| it.outcome == Outcome::Pass);
+    let says = || format!("written to find Nacos issues {}, which no target showed this time", issues.join(", "));
+    (!issues.is_empty() && runs.all(is_clean)).then(says)
 }
 
 /// One property of a fault scenario at one target.
@@ -133,4 +146,47 @@ pub struct TimelineSample {
     /// Absent when no node could be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bug_is_unseen_when_every_target_is_without_violation() {
+        let check = |outcome| FaultCheck {
+            check: "no-zombie".to_owned(),
+            is_demanded: false,
+            outcome,
+            count: 0,
+            violations: Vec::new(),
+            unknown: Vec::new(),
+        };
+        let fault = |target: &str, outcome, checks| Fault {
+            target: target.to_owned(),
+            scenario: "drift".to_owned(),
+            issues: vec![4829, 7734],
+            outcome,
+            recovery_ms: None,
+            unrecovered_ms: None,
+            lost_acked: 0,
+            resurrected: 0,
+            violations: Vec::new(),
+            timeline: Vec::new(),
+            samples: Vec::new(),
+            checks,
+            figures: Vec::new(),
+            history: String::new(),
+        };
+        let of = |outcome, checks| {
+            let faults = [fault("a", Outcome::Pass, Vec::new()), fault("b", outcome, checks)];
+            unseen_bugs(&faults, "drift")
+        };
+        let says = of(Outcome::Pass, vec![check(Outcome::Pass)]);
+        assert!(says.is_some_and(|it| it.contains("#4829, #7734")));
+        assert!(of(Outcome::Fail, Vec::new()).is_none());
+        assert!(of(Outcome::Pass, vec![check(Outcome::Fail)]).is_none(), "also what is not demanded");
+        assert!(of(Outcome::Error, Vec::new()).is_none(), "nobody can say");
+        assert!(unseen_bugs(&[], "drift").is_none());
+    }
 }

@@ -19,6 +19,8 @@ pub struct Judged {
     pub shape: Shape,
     /// The history.
     pub events: Vec<Event>,
+    /// Issues of Nacos the scenario is about, by number.
+    pub issues: Vec<u32>,
 }
 
 impl Judged {
@@ -28,7 +30,7 @@ impl Judged {
     /// When the history has no beginning.
     pub fn of(shape: Shape, events: Vec<Event>) -> Result<Self> {
         let judgement = judge(&events).context("the history has no beginning")?;
-        Ok(Self { judgement, shape, events })
+        Ok(Self { judgement, shape, events, issues: Vec::new() })
     }
 
     /// Whether it is shown beside the others and held to nothing: official nodes alone, and a mixed cluster of which
@@ -75,6 +77,7 @@ impl Judged {
     /// The scenario for the record; `history` is the file it was judged by.
     pub fn fault(&self, history: &str) -> Fault {
         let mut fault = self.judgement.fault(history);
+        fault.issues.clone_from(&self.issues);
         fault.outcome = match self.verdict() {
             Verdict::Pass => Outcome::Pass,
             Verdict::Fail => Outcome::Fail,

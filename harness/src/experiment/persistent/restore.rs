@@ -222,6 +222,7 @@ async fn one(cluster: &mut Cluster, leg: Leg, tag: &str, held: usize, context: &
         samples: Vec::new(),
         checks: Vec::new(),
         figures: Vec::new(),
+        issues: Vec::new(),
         history: String::new(),
     };
     Ok(Changes { observations: vec![(0, row)], faults: vec![fault] })

@@ -85,6 +85,7 @@ impl Scenario {
             samples: Vec::new(),
             checks: Vec::new(),
             figures: Vec::new(),
+            issues: Vec::new(),
             history: String::new(),
         }
     }

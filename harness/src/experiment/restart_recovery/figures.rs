@@ -129,6 +129,7 @@ pub fn faults(judgement: &Judgement) -> Vec<Fault> {
             samples: Vec::new(),
             checks: Vec::new(),
             figures: Vec::new(),
+            issues: Vec::new(),
             history: String::new(),
         })
     };

@@ -347,6 +347,7 @@ fn verdict(target: &str, leg: &Leg, kind: NodeKind, times: Times, proof: &Proof,
         samples: Vec::new(),
         checks: Vec::new(),
         figures: Vec::new(),
+        issues: Vec::new(),
         history: String::new(),
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Colours, LINES_MAX};
 use crate::report::plot::{self, Lane, Size};
 use crate::report::{format, score};
-use crate::results::{Fault, FaultCheck, FaultFigure, Outcome, Results, TimelineSample};
+use crate::results::{Fault, FaultCheck, FaultFigure, Outcome, Results, TimelineSample, unseen_bugs};
 
 /// Scenarios that are shown; beyond that the reader is sent to `results.json`.
 const SCENARIOS_MAX: usize = 100;
@@ -26,6 +26,8 @@ pub(super) struct Faults {
 #[derive(Debug, Serialize)]
 struct Scenario {
     name: String,
+    /// That no target shows the bug it was written to find; empty when one does, or it was not.
+    unseen: String,
     /// One per target; absent where it was not run.
     cells: Vec<Option<Cell>>,
     /// Every check by every target; empty where scenarios have a single verdict.
@@ -102,6 +104,7 @@ pub(super) fn view(results: &Results, colours: &Colours<'_>) -> anyhow::Result<O
 
 fn scenario(results: &Results, name: &str, targets: &[&str], colours: &Colours<'_>) -> anyhow::Result<Scenario> {
     let at = |target: &&str| results.faults.iter().find(|it| it.scenario == name && it.target == **target);
+    let unseen = unseen_bugs(&results.faults, name).unwrap_or_default();
     let found: Vec<&Fault> = targets.iter().filter_map(at).collect();
     let lanes: Vec<Lane> = found.iter().map(|it| lane(it, colours)).collect();
     let name = format::one_line(name, 200);
@@ -125,6 +128,7 @@ fn scenario(results: &Results, name: &str, targets: &[&str], colours: &Colours<'
         is_open: found.iter().any(|it| it.outcome == Outcome::Fail),
         runs: found.iter().map(|it| run(it, colours)).collect(),
         name,
+        unseen,
     })
 }
 

@@ -370,6 +370,7 @@ fn faults() -> Vec<Fault> {
             p99: 840.0,
             max: 990.0,
         }],
+        issues: vec![4829],
         history: format!("history/partition-the-leader-{target}.jsonl"),
     };
     vec![

@@ -34,6 +34,7 @@ impl Judgement {
         Fault {
             target: self.header.target.clone(),
             scenario: self.header.scenario.clone(),
+            issues: Vec::new(),
             outcome: outcome(self.verdict),
             recovery_ms: self.recovery_us().map(ms),
             unrecovered_ms: self.unrecovered_us().map(ms),

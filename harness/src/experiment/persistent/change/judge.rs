@@ -178,6 +178,7 @@ pub fn fault(target: &str, number: usize, seen: &Seen) -> Fault {
         samples: samples(seen),
         checks: Vec::new(),
         figures: Vec::new(),
+        issues: Vec::new(),
         history: String::new(),
     }
 }

@@ -207,6 +207,7 @@ impl Judgement {
             samples: Vec::new(),
             checks: Vec::new(),
             figures: Vec::new(),
+            issues: Vec::new(),
             history: String::new(),
         }
     }
