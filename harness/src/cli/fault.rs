@@ -1,5 +1,6 @@
 //! `tandem fault`: scenarios of faults under load, at several targets, recorded and judged.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -128,9 +129,7 @@ async fn measured(args: FaultArgs, scenarios: Vec<Scenario>, network: Network) -
     };
     let (results, ending, done) =
         scenarios::run(&begun.plan, &begun.parts, how, &begun.stop, begun.progress.as_ref(), told).await?;
-    let mut about: Vec<&str> = results.faults.iter().map(|it| it.scenario.as_str()).collect();
-    about.sort_unstable();
-    about.dedup();
+    let about: BTreeSet<&str> = results.faults.iter().map(|it| it.scenario.as_str()).collect();
     for scenario in about {
         if let Some(says) = unseen_bugs(&results.faults, scenario)
             && !begun.json

@@ -1,5 +1,6 @@
 //! `report.md`: the report condensed, for a terminal, a pull request or a wiki.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::Comparison;
@@ -313,8 +314,7 @@ fn faults(out: &mut String, results: &Results) {
         );
     }
     out.push('\n');
-    let mut names: Vec<&str> = results.faults.iter().map(|it| it.scenario.as_str()).collect();
-    names.dedup();
+    let names: BTreeSet<&str> = results.faults.iter().map(|it| it.scenario.as_str()).collect();
     let unseen = names.iter().filter_map(|it| Some((it, unseen_bugs(&results.faults, it)?)));
     let unseen: Vec<_> = unseen.map(|(name, says)| format!("{name}: {says}")).collect();
     if !unseen.is_empty() {
